@@ -1,0 +1,173 @@
+"""What can go wrong, as one tree.
+
+::
+
+    CloudJHubError                 one calm sentence, and what the reader can do next
+    ├── ConfigError                server_config.json or a trait holds something unusable
+    ├── UnknownOption              a user asked for something that is not on offer
+    ├── TimedOut                   a wait reached its deadline
+    ├── EC2Error                   EC2 answered with an error code
+    │   ├── EC2Unreachable         no answer at all; what we know grows old, nothing more
+    │   ├── EC2Throttled           asked too often; the same call later succeeds
+    │   ├── NoCapacity             EC2 has no such machine left in that zone
+    │   ├── QuotaReached           the account may not have more
+    │   ├── NoFreeAddress          the subnet is full
+    │   ├── NotPermitted           credentials or policy refuse
+    │   ├── NotFound               that id is unknown (perhaps not known yet)
+    │   ├── WrongState             the machine or volume is in a state that forbids this
+    │   └── BadLaunch              AMI, type, subnet, group or key pair of the launch is wrong
+    ├── MachineError               EC2 says running, the machine says otherwise
+    │   ├── MachineNotAnswering    nothing, or not a word, from its sshd
+    │   ├── LoginRefused           sshd does not take our key
+    │   ├── HostKeyChanged         another key than the one we pinned
+    │   └── LaunchFailed           EC2 took the machine away while it started
+    └── NotebookError              the single-user server did not start; carries its last words
+"""
+
+
+class CloudJHubError(Exception):
+    """An error a person can act on.
+
+    ``message`` is one sentence for whoever sees it; ``remedy`` is what to do next.
+    """
+
+    remedy = "Try again; if it happens again, tell your administrator."
+
+    def __init__(self, message: str, remedy: str | None = None):
+        super().__init__(message)
+        self.message = message
+        if remedy is not None:
+            self.remedy = remedy
+
+    @property
+    def advice(self) -> str:
+        """Message and remedy as they are shown to a person."""
+        return f"{self.message} {self.remedy}".strip()
+
+
+class ConfigError(CloudJHubError):
+    """Unusable configuration. ``findings`` has one sentence for each thing found."""
+
+    remedy = "Your administrator can mend this; then try again. No restart is needed."
+
+    def __init__(self, findings: list[str]):
+        super().__init__(" ".join(findings))
+        self.findings = findings
+
+
+class UnknownOption(CloudJHubError):
+    """A user option that this cluster does not offer."""
+
+    remedy = "Choose again from what the page offers."
+
+
+class TimedOut(CloudJHubError):
+    """A wait reached its deadline. The message names what was waited for."""
+
+
+class EC2Error(CloudJHubError):
+    """EC2 refused a call.
+
+    ``action`` is the API's name of the call, ``code`` the error code and ``request_id``
+    what AWS support asks for; ``code`` and ``request_id`` are "" where there was no answer.
+    """
+
+    remedy = "Your administrator finds the details in the hub's log."
+
+    def __init__(self, message: str, *, action: str, code: str = "", request_id: str = ""):
+        super().__init__(message)
+        self.action = action
+        self.code = code
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.code or 'no answer'}: {self.message} [request {self.request_id or 'none'}]"
+
+
+class EC2Unreachable(EC2Error):
+    """No answer from the EC2 endpoint."""
+
+    remedy = "Nothing is lost. Try again in a minute."
+
+
+class EC2Throttled(EC2Error):
+    """The account's request budget is used up for the moment."""
+
+    remedy = "Nothing is lost. Try again in a minute."
+
+
+class NoCapacity(EC2Error):
+    """Amazon has no machine of this type left in this zone."""
+
+    remedy = "Try again in a few minutes, or ask your administrator for another machine type."
+
+
+class QuotaReached(EC2Error):
+    """The account's quota of machines or vCPUs is used up."""
+
+    remedy = "Ask your administrator to stop unused machines or to request a higher EC2 quota."
+
+
+class NoFreeAddress(EC2Error):
+    """The workers' subnet has no address left."""
+
+    remedy = "Ask your administrator to free addresses in the workers' subnet or to name a larger one."
+
+
+class NotPermitted(EC2Error):
+    """The hub's credentials do not allow the call."""
+
+    remedy = "Ask your administrator to check the manager's credentials and its EC2 policy."
+
+
+class NotFound(EC2Error):
+    """The id does not exist, or is too new to be known everywhere."""
+
+
+class WrongState(EC2Error):
+    """The resource's present state forbids the call."""
+
+    remedy = "Try again in a minute."
+
+
+class BadLaunch(EC2Error):
+    """What the launch asks for does not exist or does not fit together."""
+
+    remedy = "Ask your administrator to correct server_config.json; then try again. No restart is needed."
+
+
+class MachineError(CloudJHubError):
+    """A machine that EC2 calls running does not behave like one."""
+
+
+class MachineNotAnswering(MachineError):
+    """No SSH banner in time, connection refused, or silence in the middle."""
+
+
+class LoginRefused(MachineError):
+    """The machine's sshd refuses the manager's key."""
+
+    remedy = "Ask your administrator to check WORKER_KEY_FILE and WORKER_USERNAME against the worker AMI."
+
+
+class HostKeyChanged(MachineError):
+    """The machine shows another host key than at the first contact."""
+
+    remedy = (
+        "Nothing was sent to it. Ask your administrator: if the change was intended, "
+        "remove the machine's cloudjhub:host-key tag; otherwise replace the machine."
+    )
+
+
+class LaunchFailed(MachineError):
+    """The machine ended or stopped again while it was starting."""
+
+
+class NotebookError(CloudJHubError):
+    """The single-user server did not come up. ``log_tail`` holds its last lines, for the log only."""
+
+    remedy = "Try again; your administrator finds its last words in the hub's log."
+
+    def __init__(self, message: str, *, log_tail: str = ""):
+        super().__init__(message)
+        self.log_tail = log_tail
