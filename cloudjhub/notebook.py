@@ -1,0 +1,144 @@
+"""Start, look at and stop the notebook server of a machine, over one SSH session.
+
+The helper in ``cloudjhub/worker`` travels with every request; nothing is installed on the
+machine and nothing secret stands in a command line.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from cloudjhub.errors import NotebookError
+from cloudjhub.remote import Output, Session
+from cloudjhub.worker.notebook_helper import MARKER
+
+# Above what the helper allows itself: lock 45 s, or volume 30 s, format 60 s and an old server.
+START_SECONDS = 150.0
+STATUS_SECONDS = 30.0
+STOP_SECONDS = 75.0
+
+# In the order of their imports.
+HELPER_MODULES = (
+    "machine",
+    "environment",
+    "home_disk",
+    "processes",
+    "servers",
+    "notebook_helper",
+)
+
+# Reads the helper's modules from stdin as "<bytes>\n{name: source}", makes a package of them
+# in memory and leaves the rest of stdin, the request, to it.
+BOOTSTRAP = (
+    "import sys,json,types;r=sys.stdin.buffer;"
+    "s=json.loads(r.read(int(r.readline())));"
+    'p="cloudjhub_worker";k=types.ModuleType(p);k.__path__=[];sys.modules[p]=k\n'
+    "for n,t in s.items():\n"
+    ' m=types.ModuleType(p+"."+n);m.__package__=p;sys.modules[m.__name__]=m;setattr(k,n,m)\n'
+    ' exec(compile(t,n+".py","exec"),m.__dict__)\n'
+    "m.main()"
+)
+
+
+@dataclass(frozen=True)
+class NotebookPlan:
+    """What is to run.
+
+    ``environment`` comes on top of PATH, language and time zone of the machine; HOME, USER,
+    LOGNAME, SHELL and JUPYTER_RUNTIME_DIR are set on the machine. The server is expected to
+    listen on ``port`` of the address in JUPYTERHUB_SERVICE_URL. ``home_volume_id`` None =
+    the home is on the root disk.
+    """
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    account: str
+    port: int
+    home_volume_id: str | None
+
+
+@dataclass(frozen=True)
+class NotebookState:
+    """The server as its machine sees it.
+
+    ``home`` is "mounted", "formatted" (mounted for the first time), "already" (was mounted)
+    or "root-disk"; ``seconds`` says where the time of a start went, by step.
+    """
+
+    running: bool
+    pid: int | None
+    log_tail: str
+    home: str
+    seconds: dict[str, float]
+
+
+def start(
+    session: Session, plan: NotebookPlan, *, timeout_seconds: float = START_SECONDS
+) -> NotebookState:
+    """Start the server; an earlier one of ours is ended first.
+
+    Returns once the process lives, before it answers HTTP. Raises NotebookError with the
+    server's last words, MachineNotAnswering.
+    """
+    request = {**asdict(plan), "environment": dict(plan.environment), "verb": "start"}
+    return _ask(session, request, timeout_seconds)
+
+
+def status(session: Session, *, account: str | None = None) -> NotebookState:
+    """Whether the server runs, and its last words. Without the account ``home`` is not known."""
+    return _ask(session, {"verb": "status", "account": account}, STATUS_SECONDS)
+
+
+def stop(session: Session) -> None:
+    """End the server and everything it started; fine if there is none."""
+    _ask(session, {"verb": "stop"}, STOP_SECONDS)
+
+
+def command_line() -> str:
+    """The one command that is run on the machine, the same for every request and user."""
+    return f"sudo -n python3 -I -c {shlex.quote(BOOTSTRAP)}"
+
+
+@cache
+def helper_bytes() -> bytes:
+    """The helper as the bootstrap reads it."""
+    folder = resources.files("cloudjhub.worker")
+    sources = {name: (folder / f"{name}.py").read_text("utf-8") for name in HELPER_MODULES}
+    payload = json.dumps(sources).encode()
+    return b"%d\n%s" % (len(payload), payload)
+
+
+def _ask(session: Session, request: Mapping[str, Any], timeout_seconds: float) -> NotebookState:
+    stdin = helper_bytes() + json.dumps(request).encode()
+    output = session.run(command_line(), stdin=stdin, timeout_seconds=timeout_seconds)
+    answer = parse_answer(output)
+    if not answer["ok"]:
+        raise NotebookError(answer["error"], log_tail=answer["log_tail"])
+    return NotebookState(**{name: answer[name] for name in NotebookState.__dataclass_fields__})
+
+
+def parse_answer(output: Output) -> dict[str, Any]:
+    """The helper's answer out of everything that was printed; NotebookError if there is none."""
+    for line in reversed(output.text.splitlines()):
+        _, marker, rest = line.partition(MARKER)
+        if marker:
+            try:
+                return json.JSONDecoder().raw_decode(rest)[0]
+            except ValueError:
+                continue
+    raise NotebookError(_why_no_answer(output), log_tail=output.text[-2000:])
+
+
+def _why_no_answer(output: Output) -> str:
+    text = output.text
+    if "password is required" in text or "may not run sudo" in text or "sudoers" in text:
+        return "The control account of the worker AMI may not use sudo without a password."
+    if "python3" in text and "not found" in text:
+        return "The worker AMI lacks python3."
+    if "sudo" in text and "not found" in text:
+        return "The worker AMI lacks sudo."
+    return f"The helper on the machine gave no answer (exit code {output.exit_code})."
