@@ -111,7 +111,9 @@ class QuotaReached(EC2Error):
 class NoFreeAddress(EC2Error):
     """The workers' subnet has no address left."""
 
-    remedy = "Ask your administrator to free addresses in the workers' subnet or to name a larger one."
+    remedy = (
+        "Ask your administrator to free addresses in the workers' subnet or to name a larger one."
+    )
 
 
 class NotPermitted(EC2Error):

@@ -1,0 +1,85 @@
+"""What all spawners of one hub process share: the fleet, the SSH threads, the usual times."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudjhub.config import ClusterConfig, ConfigFile
+from cloudjhub.ec2 import EC2
+from cloudjhub.fleet import Fleet, FleetSettings
+from cloudjhub.fleet.upkeep import Upkeep
+from cloudjhub.progress import UsualTimes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """From the spawner's traits."""
+
+    config_file: Path
+    fleet: FleetSettings
+    ssh_threads: int
+
+
+class Cluster:
+    """One per hub process and configuration file. Nothing is made before it is needed."""
+
+    def __init__(self, settings: ClusterSettings):
+        self.settings = settings
+        self.times = UsualTimes()
+        self.ssh_threads = ThreadPoolExecutor(settings.ssh_threads, thread_name_prefix="ssh")
+        self._file = ConfigFile(settings.config_file)
+        self._fleet: Fleet | None = None
+        self._upkeep: Upkeep | None = None
+        self._making = asyncio.Lock()
+
+    def config(self) -> ClusterConfig:
+        """The configuration as of now. Raises ConfigError if there never was a good one."""
+        return self._file.current()
+
+    async def fleet(self) -> Fleet:
+        """The fleet, made at first use. Raises ConfigError."""
+        async with self._making:
+            if self._fleet is None:
+                config = self.config()
+                # In a thread: loading EC2's service description takes a tenth of a second.
+                ec2 = await asyncio.to_thread(self._ec2, config)
+                self._fleet = Fleet(ec2, self.settings.fleet)
+                self._upkeep = Upkeep(self._fleet, lambda: self.config().spare_seconds)
+                log.info("Looking after the machines of cluster %s", config.cluster_name)
+        return self._fleet
+
+    async def upkeep(self) -> Upkeep:
+        """What tidies up behind the fleet. Raises ConfigError."""
+        await self.fleet()
+        assert self._upkeep is not None
+        return self._upkeep
+
+    async def aclose(self) -> None:
+        """Stop looking after the machines; they stay as they are."""
+        if self._upkeep is not None:
+            await self._upkeep.aclose()
+        if self._fleet is not None:
+            await self._fleet.aclose()
+        self.ssh_threads.shutdown(wait=False, cancel_futures=True)
+
+    def _ec2(self, config: ClusterConfig) -> EC2:
+        return EC2(
+            cluster=config.cluster_name,
+            region=config.region,
+            endpoint_url=config.ec2_endpoint_url,
+            threads=self.settings.fleet.ec2_threads,
+        )
+
+
+_clusters: dict[ClusterSettings, Cluster] = {}
+
+
+def cluster_for(settings: ClusterSettings) -> Cluster:
+    """The hub's one cluster of these settings. Call it inside the hub's event loop."""
+    if settings not in _clusters:
+        _clusters[settings] = Cluster(settings)
+    return _clusters[settings]

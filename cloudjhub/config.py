@@ -1,0 +1,264 @@
+"""server_config.json: read, checked whole, frozen.
+
+The launch writes the file to /etc/jupyterhub/server_config.json on the manager. Every finding
+names the file, the key, the value and the remedy.
+"""
+
+import difflib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from cloudjhub.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+_Id = Annotated[str, Field(min_length=1)]
+
+
+def _readable_file(value: str) -> str:
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise ValueError("there is no such file; put the private key there or correct the path")
+    if not os.access(path, os.R_OK):
+        raise ValueError("the hub may not read it; make the hub's account its owner, mode 0600")
+    return str(path)
+
+
+class ClusterConfig(BaseModel):
+    """What a running cluster works from. Sizes in GiB, times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False, strict=True)
+
+    cluster_name: str = Field(
+        alias="CLUSTER_NAME",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
+        description="Name of the cluster; every resource carries it in the tag cloudjhub:cluster. "
+        "A change takes effect when the hub is restarted.",
+    )
+    region: str = Field(
+        alias="REGION",
+        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+        description="AWS region, such as us-east-1. A change takes effect when the hub is restarted.",
+    )
+    ec2_endpoint_url: str | None = Field(
+        default=None,
+        alias="EC2_ENDPOINT_URL",
+        pattern=r"^https?://.+",
+        description="Address of the EC2 API where it is not Amazon's own, such as a local EC2. "
+        "A change takes effect when the hub is restarted.",
+    )
+    worker_ami: str = Field(
+        alias="WORKER_AMI",
+        pattern=r"^ami-[0-9a-f]{8,17}$",
+        description="AMI from which users' machines are made.",
+    )
+    worker_instance_type: str = Field(
+        alias="WORKER_INSTANCE_TYPE",
+        pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$",
+        description="EC2 instance type of users' machines, such as t3.medium.",
+    )
+    worker_instance_type_choices: list[
+        Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+    ] = Field(
+        default=[],
+        alias="WORKER_INSTANCE_TYPE_CHOICES",
+        description="Types a user may choose from when a machine is made for them. Empty: no choice.",
+    )
+    subnet_id: str = Field(
+        alias="SUBNET_ID",
+        pattern=r"^subnet-[0-9a-f]{8,17}$",
+        description="Private subnet of users' machines.",
+    )
+    worker_security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]] = Field(
+        alias="WORKER_SECURITY_GROUPS",
+        min_length=1,
+        description="Ids of the security groups of users' machines.",
+    )
+    key_name: _Id = Field(
+        alias="KEY_NAME",
+        description="EC2 key pair whose public half new machines admit.",
+    )
+    worker_key_file: Annotated[str, AfterValidator(_readable_file)] = Field(
+        alias="WORKER_KEY_FILE",
+        description="Private key with which the hub reaches users' machines (file, mode 0600).",
+    )
+    worker_username: _Id = Field(
+        default="ubuntu",
+        alias="WORKER_USERNAME",
+        description="Control account of users' machines: admits the key, may use sudo.",
+    )
+    notebook_username: str = Field(
+        default="jupyter",
+        alias="NOTEBOOK_USERNAME",
+        pattern=r"^[a-z_][a-z0-9_-]{0,31}$",
+        description="Account that owns the home and runs notebooks; the same on every machine.",
+    )
+    worker_ssh_port: int = Field(
+        default=22,
+        alias="WORKER_SSH_PORT",
+        ge=1,
+        le=65535,
+        description="Port of the machines' sshd.",
+    )
+    notebook_port: int = Field(
+        default=8888,
+        alias="NOTEBOOK_PORT",
+        ge=1024,
+        le=65535,
+        description="Port on which single-user servers listen.",
+    )
+    root_disk_gib: int = Field(
+        default=8,
+        alias="WORKER_EBS_SIZE",
+        ge=1,
+        le=16384,
+        description="Root disk of a machine, GiB. Not smaller than the AMI's own (8 for Ubuntu).",
+    )
+    home_disk_gib: int = Field(
+        default=1,
+        alias="USER_HOME_EBS_SIZE",
+        ge=0,
+        le=16384,
+        description="Home volume of a user, GiB. 0 keeps homes on the root disk: files are then "
+        "lost when a machine has to be replaced.",
+    )
+    idle_timeout_seconds: int = Field(
+        default=3600,
+        alias="JUPYTER_NOTEBOOK_TIMEOUT",
+        ge=60,
+        description="Seconds without activity after which a machine is stopped.",
+    )
+    server_owner: str = Field(
+        default="",
+        alias="SERVER_OWNER",
+        max_length=256,
+        description="Who pays; written to the tag cloudjhub:paid-by of machines and volumes.",
+    )
+    on_user_delete: Literal["keep", "delete"] = Field(
+        default="keep",
+        alias="ON_USER_DELETE",
+        description='"keep": machine and home outlive the user in the hub. "delete": both go, '
+        "with every file, when the user or the named server is deleted.",
+    )
+    spare_seconds: int = Field(
+        default=900,
+        alias="SPARE_SECONDS",
+        ge=60,
+        description="Seconds after which a machine that was launched but given to nobody is removed.",
+    )
+
+    @property
+    def identity(self) -> tuple[str, str, str | None]:
+        """What makes it this cluster and not another; may not change under a running hub."""
+        return (self.cluster_name, self.region, self.ec2_endpoint_url)
+
+
+def load(path: str | os.PathLike[str]) -> ClusterConfig:
+    """Read and check the whole file. Raises ConfigError with every finding."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            [f"{path}: there is no such file; launch writes it, or name another."]
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read: {error}."]) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str) -> ClusterConfig:
+    """Check JSON text; ``source`` is the file's name in findings. Raises ConfigError."""
+    try:
+        values = json.loads(text, object_pairs_hook=_without_repeats)
+    except ValueError as error:
+        raise ConfigError([f"{source}: is not valid JSON: {error}."]) from error
+    if not isinstance(values, dict):
+        raise ConfigError([f'{source}: must be one JSON object, {{"CLUSTER_NAME": ...}}.'])
+    try:
+        return ClusterConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError([_finding(source, entry) for entry in error.errors()]) from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {repeated} stands there twice; remove one")
+    return values
+
+
+def _finding(source: str, entry: Any) -> str:
+    key = str(entry["loc"][0])
+    if entry["type"] == "extra_forbidden":
+        known = [field.alias for field in ClusterConfig.model_fields.values() if field.alias]
+        near = difflib.get_close_matches(key.upper(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "remove it."
+        return f"{source}: {key}: no such key; {hint}"
+    if entry["type"] == "missing":
+        return f"{source}: {key}: is missing; add it ({_description(key)})"
+    reason = entry["msg"].removeprefix("Value error, ")
+    return f"{source}: {key}: {json.dumps(entry['input'])}: {reason}. ({_description(key)})"
+
+
+def _description(key: str) -> str:
+    for field in ClusterConfig.model_fields.values():
+        if field.alias == key:
+            return field.description or ""
+    return ""
+
+
+class ConfigFile:
+    """A file that is read again when it changed, so that a mended file needs no restart."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self._stamp: tuple[int, int, int] | None = None
+        self._config: ClusterConfig | None = None
+        self._complaint = ""
+
+    def current(self) -> ClusterConfig:
+        """The configuration as of now; the last good one while the file is broken.
+
+        Raises ConfigError if there never was a good one. Failures are not remembered.
+        """
+        stamp = self._stat()
+        if self._config is not None and stamp is not None and stamp == self._stamp:
+            return self._config
+        try:
+            config = load(self.path)
+            self._refuse_other_cluster(config)
+        except ConfigError as error:
+            if self._config is None:
+                raise
+            self._complain(error.message)
+            return self._config
+        self._stamp, self._config, self._complaint = stamp, config, ""
+        return config
+
+    def _complain(self, message: str) -> None:
+        if message != self._complaint:
+            log.error("%s is broken; what it said before stays in force: %s", self.path, message)
+            self._complaint = message
+
+    def _stat(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+    def _refuse_other_cluster(self, config: ClusterConfig) -> None:
+        if self._config is not None and config.identity != self._config.identity:
+            raise ConfigError(
+                [
+                    f"{self.path}: CLUSTER_NAME, REGION or EC2_ENDPOINT_URL changed; "
+                    "restart the hub to move it to another cluster."
+                ]
+            )

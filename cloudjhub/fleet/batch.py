@@ -1,0 +1,102 @@
+"""Many askers, one call: what arrives within a short window is sent together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from cloudjhub.errors import EC2Error, NoCapacity, NotFound, WrongState
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+# EC2 refuses a call on several machines as a whole when it cannot serve one of them.
+CAUSED_BY_ONE = (NotFound, WrongState, NoCapacity)
+
+
+class Batcher(Generic[Item, Answer]):
+    """Collects items and sends them as one.
+
+    ``send`` takes a list of items and gives as many answers in the same order; an answer that
+    is an exception is raised to its asker. If ``send`` raises an error that one member may have
+    caused, the batch is halved until the culprit is alone. An asker who is cancelled before the
+    window ends is left out; after that ``send`` runs to its end.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[list[Item]], Awaitable[list[Answer | Exception]]],
+        *,
+        window_seconds: float,
+        limit: int = 1000,
+    ):
+        self._send = send
+        self._window_seconds = window_seconds
+        self._limit = limit
+        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: Item) -> Answer:
+        """Have the item sent with whatever else arrives now; gives its own answer."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._waiting) == 1:
+            self._spawn(self._flush_after_window())
+        return await future
+
+    async def aclose(self) -> None:
+        """Give up what has not been sent and wait for nothing."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _flush_after_window(self) -> None:
+        await asyncio.sleep(self._window_seconds)
+        waiting, self._waiting = self._waiting, []
+        wanted = [entry for entry in waiting if not entry[1].done()]
+        for first in range(0, len(wanted), self._limit):
+            self._spawn(self._deliver(wanted[first : first + self._limit]))
+
+    async def _deliver(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._send([item for item, _ in batch])
+        except CAUSED_BY_ONE as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._deliver(batch[:middle])
+                await self._deliver(batch[middle:])
+                return
+            answers = [error]
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except Exception as error:
+            answers = [own_copy(error) for _ in batch]
+        for (_, future), answer in zip(batch, answers, strict=True):
+            _resolve(future, answer)
+
+
+def _resolve(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+def own_copy(error: Exception) -> Exception:
+    """The same error for one more asker: one object raised in many tasks would collect
+    all their tracebacks."""
+    if not isinstance(error, EC2Error):
+        return error
+    copy = type(error)(
+        error.message, action=error.action, code=error.code, request_id=error.request_id
+    )
+    copy.__cause__ = error
+    return copy

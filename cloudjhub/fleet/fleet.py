@@ -1,0 +1,270 @@
+"""Every machine of the cluster: one shared view, batched writes, EC2's limits kept.
+
+The one bridge between short blocking EC2 calls and asyncio.
+"""
+
+import asyncio
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cloudjhub.ec2 import EC2
+from cloudjhub.ec2_values import Image, Instance, Volume
+from cloudjhub.errors import EC2Error, EC2Throttled, EC2Unreachable, NotFound
+from cloudjhub.fleet.batch import Batcher, own_copy
+from cloudjhub.fleet.limits import Limits
+from cloudjhub.fleet.shared_read import SharedRead
+from cloudjhub.fleet.spares import Spares
+from cloudjhub.fleet.view import SETTLE_SECONDS, View
+from cloudjhub.launch_spec import LaunchSpec, run_arguments
+from cloudjhub.naming import CLUSTER_TAG, Owner, is_owned_by
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+_PATIENCE_SECONDS = 60.0  # for throttling, lost answers and ids too new to be known
+
+
+@dataclass(frozen=True)
+class FleetSettings:
+    """Times in seconds; the spawner's traits of the same names explain them."""
+
+    batch_window_seconds: float = 0.1
+    busy_interval_seconds: float = 1.0
+    quiet_interval_seconds: float = 30.0
+    ec2_threads: int = 16
+
+
+class Fleet:
+    """All EC2 reads and writes of a hub. Make it inside the event loop; close it with aclose()."""
+
+    def __init__(self, ec2: EC2, settings: FleetSettings):
+        self._ec2 = ec2
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.ec2_threads, thread_name_prefix="ec2")
+        self._limits = Limits()
+        self.spares = Spares()
+        self.view = View(
+            lambda: self._call("DescribeInstances", self._ec2.instances),
+            busy_seconds=settings.busy_interval_seconds,
+            quiet_seconds=settings.quiet_interval_seconds,
+        )
+        self._volumes: SharedRead[list[Volume]] = SharedRead(
+            lambda: self._call("DescribeVolumes", self._ec2.volumes)
+        )
+        self._launches: dict[LaunchSpec, Batcher[Owner, Instance]] = {}
+        self._starts = self._batcher(self._send_starts)
+        self._stops = {force: self._batcher(self._stop_sender(force)) for force in (False, True)}
+        self._terminations = self._batcher(self._send_terminations)
+        self._images: dict[str, Image] = {}
+        self._loop_task = asyncio.create_task(self.view.run(), name="cloudjhub-view")
+
+    async def aclose(self) -> None:
+        """Stop looking; calls under way in threads run to their end."""
+        self._loop_task.cancel()
+        batchers = [*self._launches.values(), self._starts, *self._stops.values()]
+        for batcher in [*batchers, self._terminations]:
+            await batcher.aclose()
+        await asyncio.gather(self._loop_task, return_exceptions=True)
+        self._threads.shutdown(wait=False)
+
+    # -- reading
+
+    def owned_by(self, owner: Owner) -> list[Instance]:
+        """The owner's machines as last known, claimed ones included, ended ones not."""
+        claimed = self.spares.claimed_by(owner)
+        return [
+            machine
+            for machine in self.view.all()
+            if (machine.id in claimed or is_owned_by(machine.tags, owner))
+            and machine.state not in ("shutting-down", "terminated")
+        ]
+
+    def untagged(self, instance_id: str, owner: Owner) -> Instance | None:
+        """The machine, claimed for the owner, if it lost its tags and nobody else has it."""
+        machine = self.view.get(instance_id)
+        if machine is None or not self.spares.is_free(machine):
+            return None
+        if machine.state in ("shutting-down", "terminated"):
+            return None
+        self.spares.claim(instance_id, owner)
+        return machine
+
+    async def volumes(self) -> list[Volume]:
+        """Every volume of the cluster, read after this call began; many askers share a read."""
+        return await self._volumes.get()
+
+    async def homes_of(self, owner: Owner) -> list[Volume]:
+        """The owner's home volumes, oldest first; more than one is a fault that was logged."""
+        homes = [volume for volume in await self.volumes() if is_owned_by(volume.tags, owner)]
+        homes.sort(key=lambda home: (str(home.created_at), home.id))
+        if len(homes) > 1:
+            log.error("%s has %d home volumes: %s", owner, len(homes), [home.id for home in homes])
+        return homes
+
+    async def image(self, image_id: str) -> Image:
+        """One AMI; asked for once, as an AMI never changes."""
+        if image_id not in self._images:
+            self._images[image_id] = await self._call("DescribeImages", self._ec2.image, image_id)
+        return self._images[image_id]
+
+    async def console_output(self, instance_id: str) -> str:
+        """The machine's own log."""
+        return await self._call("GetConsoleOutput", self._ec2.console_output, instance_id)
+
+    # -- machines
+
+    async def launch(self, spec: LaunchSpec, owner: Owner) -> Instance:
+        """A machine of that shape, claimed for the owner: a spare, or one launched with others'.
+
+        The claim holds until the machine carries the owner's tags or the claim is released.
+        """
+        spare = self.spares.take(self.view.all(), spec.shape, owner)
+        if spare is not None:
+            return spare
+        if spec not in self._launches:
+            self._launches[spec] = self._batcher(self._launch_sender(spec))
+        with self.spares.wanting(owner):
+            return await self._launches[spec].submit(owner)
+
+    async def start(self, instance_id: str) -> None:
+        """StartInstances, shared with whoever starts at the same time."""
+        await self._starts.submit(instance_id)
+
+    async def stop(self, instance_id: str, *, force: bool = False) -> None:
+        """StopInstances, shared; of a stopped machine too."""
+        await self._stops[force].submit(instance_id)
+
+    async def terminate(self, instance_id: str) -> None:
+        """TerminateInstances, shared. Of a machine EC2 does not know: done."""
+        try:
+            await self._terminations.submit(instance_id)
+        except NotFound:
+            log.info("%s is already gone", instance_id)
+
+    async def tag(self, resource_ids: list[str], tags: Mapping[str, str]) -> None:
+        """CreateTags; seen in the view at once."""
+        await self._settled("CreateTags", self._ec2.tag, resource_ids, tags)
+        for resource_id in resource_ids:
+            if resource_id.startswith("i-"):
+                self.view.tell_tags(resource_id, dict(tags))
+
+    async def untag(self, resource_ids: list[str], keys: Iterable[str]) -> None:
+        """DeleteTags; seen in the view at once."""
+        names = list(keys)
+        await self._settled("DeleteTags", self._ec2.untag, resource_ids, names)
+        for resource_id in resource_ids:
+            if resource_id.startswith("i-"):
+                self.view.tell_tags(resource_id, dict.fromkeys(names))
+
+    # -- volumes
+
+    async def attach(self, volume_id: str, instance_id: str, device: str) -> None:
+        """AttachVolume."""
+        await self._call("AttachVolume", self._ec2.attach, volume_id, instance_id, device)
+
+    async def detach(self, volume_id: str, instance_id: str, device: str) -> None:
+        """DetachVolume."""
+        await self._call("DetachVolume", self._ec2.detach, volume_id, instance_id, device)
+
+    async def delete_volume(self, volume: Volume) -> None:
+        """DeleteVolume, for ever. Refuses what does not carry the cluster's tag."""
+        if volume.tags.get(CLUSTER_TAG) != self._ec2.cluster:
+            raise ValueError(f"{volume.id} is not a volume of cluster {self._ec2.cluster}")
+        await self._call("DeleteVolume", self._ec2.delete_volume, volume.id)
+
+    # -- batches
+
+    def _batcher(self, send: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
+        return Batcher(send, window_seconds=self._settings.batch_window_seconds)
+
+    def _launch_sender(self, spec: LaunchSpec) -> Callable[[list[Owner]], Any]:
+        async def send(owners: list[Owner]) -> list[Instance | Exception]:
+            return await self._run(spec, owners)
+
+        return send
+
+    async def _run(self, spec: LaunchSpec, owners: list[Owner]) -> list[Instance | Exception]:
+        """Launch one for each owner; what EC2 refuses is the error of those left over."""
+        launched: list[Instance | Exception] = []
+        while missing := len(owners) - len(launched):
+            arguments = run_arguments(spec, count=missing, client_token=uuid.uuid4().hex)
+            try:
+                some = await self._settled(
+                    "RunInstances", self._ec2.run, arguments, resources=missing
+                )
+            except EC2Error as error:
+                launched += [own_copy(error) for _ in range(missing)]
+                break
+            # Claimed before anything else can run, or another login would take it for a spare.
+            for instance, owner in zip(some, owners[len(launched) :], strict=False):
+                self.spares.claim_if_wanted(instance.id, owner)
+            self.view.tell(some)
+            launched += some
+        return launched
+
+    async def _send_starts(self, ids: list[str]) -> list[None]:
+        states = await self._call("StartInstances", self._ec2.start, ids, resources=len(ids))
+        self.view.tell_states(states)
+        return [None] * len(ids)
+
+    def _stop_sender(self, force: bool) -> Callable[[list[str]], Any]:
+        async def send(ids: list[str]) -> list[None]:
+            states = await self._call(
+                "StopInstances",
+                lambda: self._ec2.stop(ids, force=force),
+                resources=len(ids),
+            )
+            self.view.tell_states(states)
+            return [None] * len(ids)
+
+        return send
+
+    async def _send_terminations(self, ids: list[str]) -> list[None]:
+        states = await self._call(
+            "TerminateInstances", self._ec2.terminate, ids, resources=len(ids)
+        )
+        self.view.tell_states(states)
+        return [None] * len(ids)
+
+    # -- calls
+
+    async def _settled(
+        self, action: str, call: Callable[..., Result], *arguments: Any, resources: int = 0
+    ) -> Result:
+        """Make a call that is safe to repeat, again while EC2 is unreachable or behind itself."""
+        deadline = time.monotonic() + min(_PATIENCE_SECONDS, SETTLE_SECONDS)
+        pause = 0.5
+        while True:
+            try:
+                return await self._call(action, call, *arguments, resources=resources)
+            except (NotFound, EC2Unreachable) as error:
+                if time.monotonic() + pause > deadline:
+                    raise
+                log.info("%s again in %.1f s: %s", action, pause, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 8.0)
+
+    async def _call(
+        self, action: str, call: Callable[..., Result], *arguments: Any, resources: int = 0
+    ) -> Result:
+        """Make one call in a thread, within the limits; wait and repeat while throttled."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        pause = 1.0
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._limits.admit(action, resources)
+            try:
+                return await loop.run_in_executor(self._threads, call, *arguments)
+            except EC2Throttled as error:
+                if time.monotonic() + pause > deadline:
+                    raise
+                log.warning("%s throttled, again within %.0f s: %s", action, pause, error)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, 20.0)

@@ -1,0 +1,96 @@
+"""Machines that were launched and belong to nobody: who gets one, and when one goes.
+
+A launch is for nobody; a machine becomes someone's by being claimed here and tagged right after.
+Whatever goes wrong in between leaves a spare, which the next who needs one gets, or which is
+removed after a while together with its blank volume.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+
+from cloudjhub.ec2_values import Instance
+from cloudjhub.naming import RETIRED_TAG, SHAPE_TAG, Owner, has_owner
+
+_USABLE = ("running", "pending")
+
+
+class Spares:
+    """Claims of this process on machines whose tags do not name an owner yet."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, Owner] = {}
+        self._wanting: set[Owner] = set()
+        self._going: set[str] = set()
+
+    def claim(self, instance_id: str, owner: Owner) -> None:
+        """Give the machine to the owner as far as this process is concerned."""
+        self._claims[instance_id] = owner
+
+    @contextmanager
+    def wanting(self, owner: Owner) -> Iterator[None]:
+        """Inside it the owner waits for a launch. Whoever leaves by an error holds no claim."""
+        self._wanting.add(owner)
+        try:
+            yield
+        except BaseException:
+            for instance_id in self.claimed_by(owner):
+                self.release(instance_id)
+            raise
+        finally:
+            self._wanting.discard(owner)
+
+    def claim_if_wanted(self, instance_id: str, owner: Owner) -> None:
+        """Claim a launched machine unless its owner has given up; then it is a spare."""
+        if owner in self._wanting:
+            self.claim(instance_id, owner)
+
+    def release(self, instance_id: str) -> None:
+        """Take the claim back: without owner tags the machine is a spare again."""
+        self._claims.pop(instance_id, None)
+
+    def claimed_by(self, owner: Owner) -> list[str]:
+        """Ids this owner has a claim on."""
+        return [instance_id for instance_id, claimer in self._claims.items() if claimer == owner]
+
+    def take(self, machines: Iterable[Instance], shape: str, owner: Owner) -> Instance | None:
+        """Claim the readiest spare of that shape for the owner; None if there is none."""
+        spares = [m for m in machines if self.is_free(m) and m.tags.get(SHAPE_TAG) == shape]
+        usable = [spare for spare in spares if spare.state in _USABLE]
+        if not usable:
+            return None
+        best = min(usable, key=lambda spare: (_USABLE.index(spare.state), spare.id))
+        self.claim(best.id, owner)
+        return best
+
+    def expired(self, machines: Iterable[Instance], older_than_seconds: float) -> list[Instance]:
+        """Free machines past their time; from now on nobody gets them."""
+        now = datetime.now(timezone.utc)
+        gone = [
+            machine
+            for machine in machines
+            if self.is_free(machine)
+            and machine.state in ("pending", "running", "stopping", "stopped")
+            and machine.launched_at is not None
+            and (now - machine.launched_at).total_seconds() > older_than_seconds
+        ]
+        self._going.update(machine.id for machine in gone)
+        return gone
+
+    def keep(self, instance_id: str) -> None:
+        """The removal did not happen: it may be given or expire again."""
+        self._going.discard(instance_id)
+
+    def forget_missing(self, known_ids: set[str]) -> None:
+        """Drop what EC2 no longer lists."""
+        self._claims = {i: owner for i, owner in self._claims.items() if i in known_ids}
+        self._going &= known_ids
+
+    def is_free(self, machine: Instance) -> bool:
+        """Whether nobody owns, claims, has set aside or is removing it."""
+        return not (
+            has_owner(machine.tags)
+            or machine.id in self._claims
+            or machine.id in self._going
+            or RETIRED_TAG in machine.tags
+        )

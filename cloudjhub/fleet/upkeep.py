@@ -1,0 +1,99 @@
+"""What the fleet tidies by itself: stops that failed, spares nobody took, their blank volumes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from cloudjhub.ec2_values import Volume
+from cloudjhub.errors import EC2Error
+from cloudjhub.fleet.fleet import Fleet
+from cloudjhub.naming import has_owner
+
+log = logging.getLogger(__name__)
+
+_ROUND_SECONDS = 10.0
+
+
+class Upkeep:
+    """Runs beside the view; acts only on what a good listing shows."""
+
+    def __init__(self, fleet: Fleet, spare_seconds: Callable[[], int]):
+        self._fleet = fleet
+        self._spare_seconds = spare_seconds
+        self._to_stop: set[str] = set()
+        # A hub that died may have left blank volumes behind, so the first round looks once.
+        self._volumes_may_be_left = True
+        self._task = asyncio.create_task(self._run(), name="cloudjhub-upkeep")
+
+    async def aclose(self) -> None:
+        """End after the call under way."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def stop_later(self, instance_id: str) -> None:
+        """Have a machine stopped as soon as EC2 lets us, unless it is wanted again before."""
+        self._to_stop.add(instance_id)
+
+    def wanted(self, instance_id: str) -> None:
+        """Its owner is starting it: it is not to be stopped any more."""
+        self._to_stop.discard(instance_id)
+
+    async def _run(self) -> None:
+        while True:
+            started = time.monotonic()
+            await self._fleet.view.changed()
+            try:
+                if self._fleet.view.age_seconds < _ROUND_SECONDS:
+                    await self.round()
+            except EC2Error as error:
+                log.warning("Upkeep goes on in the next round: %s", error)
+            except Exception:
+                log.exception("Upkeep failed and goes on in the next round")
+            await asyncio.sleep(max(0.0, _ROUND_SECONDS - (time.monotonic() - started)))
+
+    async def round(self) -> None:
+        """One pass over everything."""
+        view, spares = self._fleet.view, self._fleet.spares
+        spares.forget_missing({machine.id for machine in view.all()})
+        await self._stop_what_should_be()
+        for spare in spares.expired(view.all(), self._spare_seconds()):
+            log.info("Removing spare %s: nobody took it in %d s", spare.id, self._spare_seconds())
+            try:
+                await self._fleet.terminate(spare.id)
+            except EC2Error:
+                spares.keep(spare.id)
+                raise
+            self._volumes_may_be_left = True
+        if self._volumes_may_be_left:
+            await self._delete_blank_volumes()
+
+    async def _stop_what_should_be(self) -> None:
+        for instance_id in list(self._to_stop):
+            machine = self._fleet.view.get(instance_id)
+            if machine is None or machine.state not in ("pending", "running"):
+                self._to_stop.discard(instance_id)
+            elif machine.state == "running":
+                await self._fleet.stop(instance_id)
+                log.info("Stopped %s, which could not be stopped before", instance_id)
+
+    async def _delete_blank_volumes(self) -> None:
+        """Delete volumes that never had an owner and whose machine is gone.
+
+        Owner tags are written before a notebook can start, so a volume without them is blank.
+        """
+        ownerless = [v for v in await self._fleet.volumes() if not has_owner(v.tags)]
+        for volume in ownerless:
+            if volume.state == "available" and self._is_old(volume):
+                log.info("Deleting %s: it never had an owner and its machine is gone", volume.id)
+                await self._fleet.delete_volume(volume)
+        machines = {m.id: m.state for m in self._fleet.view.all()}
+        self._volumes_may_be_left = any(
+            machines.get(volume.attached_to or "") in (None, "shutting-down", "terminated")
+            for volume in ownerless
+        )
+
+    def _is_old(self, volume: Volume) -> bool:
+        if volume.created_at is None:
+            return False
+        return time.time() - volume.created_at.timestamp() > self._spare_seconds()

@@ -1,0 +1,112 @@
+"""What kind of machine to launch, and the RunInstances arguments for it. Pure."""
+
+import hashlib
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from cloudjhub.config import ClusterConfig
+from cloudjhub.ec2_values import HOME_DEVICE, Image, tag_list
+from cloudjhub.errors import ConfigError
+from cloudjhub.naming import (
+    CLUSTER_TAG,
+    DISK_ROLE,
+    ROLE_TAG,
+    SERVER_OWNER_TAG,
+    SHAPE_TAG,
+    WORKER_ROLE,
+)
+
+
+@dataclass(frozen=True)
+class LaunchSpec:
+    """Machines of one spec are interchangeable until they are given to someone."""
+
+    cluster: str
+    image_id: str
+    instance_type: str
+    subnet_id: str
+    security_groups: tuple[str, ...]
+    key_name: str
+    root_device: str
+    root_gib: int
+    home_gib: int  # 0: born without a home volume
+    server_owner: str
+
+    @property
+    def shape(self) -> str:
+        """Short hash, kept in the machine's cloudjhub:shape tag; equal for equal specs."""
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
+
+
+def launch_spec(
+    config: ClusterConfig, image: Image, *, instance_type: str | None = None, with_home: bool = True
+) -> LaunchSpec:
+    """The cluster's kind of machine. Raises ConfigError where the disk is too small for the AMI."""
+    if config.root_disk_gib < image.root_gib:
+        raise ConfigError(
+            [
+                f"WORKER_EBS_SIZE: {config.root_disk_gib}: is smaller than the root disk of "
+                f"{image.id}; make it {image.root_gib} or more."
+            ]
+        )
+    return LaunchSpec(
+        cluster=config.cluster_name,
+        image_id=image.id,
+        instance_type=instance_type or config.worker_instance_type,
+        subnet_id=config.subnet_id,
+        security_groups=tuple(config.worker_security_groups),
+        key_name=config.key_name,
+        root_device=image.root_device,
+        root_gib=config.root_disk_gib,
+        home_gib=config.home_disk_gib if with_home else 0,
+        server_owner=config.server_owner,
+    )
+
+
+def run_arguments(spec: LaunchSpec, *, count: int, client_token: str) -> dict[str, Any]:
+    """RunInstances for 1 to ``count`` machines that belong to nobody yet."""
+    return {
+        "ImageId": spec.image_id,
+        "InstanceType": spec.instance_type,
+        "MinCount": 1,
+        "MaxCount": count,
+        "ClientToken": client_token,
+        "SubnetId": spec.subnet_id,
+        "SecurityGroupIds": list(spec.security_groups),
+        "KeyName": spec.key_name,
+        "BlockDeviceMappings": _disks(spec),
+        "InstanceInitiatedShutdownBehavior": "stop",
+        "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
+        "TagSpecifications": [
+            {"ResourceType": "instance", "Tags": tag_list(_tags(spec, WORKER_ROLE))},
+            # EC2 takes one list for all volumes of the call, root disks included. What makes a
+            # volume a home is its owner's tags, and only a home ever gets those.
+            {"ResourceType": "volume", "Tags": tag_list(_tags(spec, DISK_ROLE))},
+        ],
+    }
+
+
+def _tags(spec: LaunchSpec, role: str) -> dict[str, str]:
+    tags = {CLUSTER_TAG: spec.cluster, ROLE_TAG: role, SHAPE_TAG: spec.shape}
+    if spec.server_owner:
+        tags[SERVER_OWNER_TAG] = spec.server_owner
+    return tags
+
+
+def _disks(spec: LaunchSpec) -> list[dict[str, Any]]:
+    disks = [_disk(spec.root_device, spec.root_gib, delete_on_termination=True)]
+    if spec.home_gib:
+        disks.append(_disk(HOME_DEVICE, spec.home_gib, delete_on_termination=False))
+    return disks
+
+
+def _disk(device: str, size_gib: int, *, delete_on_termination: bool) -> dict[str, Any]:
+    return {
+        "DeviceName": device,
+        "Ebs": {
+            "VolumeSize": size_gib,
+            "VolumeType": "gp3",
+            "Encrypted": True,
+            "DeleteOnTermination": delete_on_termination,
+        },
+    }

@@ -1,0 +1,390 @@
+"""One user's machine through its life: find, make, start, stop, replace.
+
+What start, stop and poll do in each of EC2's states stands in one table, ``STATES``.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+from cloudjhub import progress
+from cloudjhub.ec2_values import HOME_DEVICE, Instance
+from cloudjhub.errors import (
+    EC2Error,
+    LaunchFailed,
+    MachineNotAnswering,
+    NotFound,
+    TimedOut,
+    WrongState,
+)
+from cloudjhub.fleet import Fleet
+from cloudjhub.launch_spec import LaunchSpec
+from cloudjhub.naming import (
+    HOST_KEY_TAG,
+    RETIRED_TAG,
+    SERVER_TAG,
+    SHAPE_TAG,
+    USER_TAG,
+    Owner,
+    has_owner,
+    instance_name,
+    owner_tags,
+)
+from cloudjhub.progress import StartReport
+
+log = logging.getLogger(__name__)
+
+
+class OnStart(Enum):
+    """What a start does with a machine."""
+
+    LAUNCH = "launch another"
+    START = "start it"
+    AWAIT_STOP = "wait until it has stopped"
+    AWAIT_ANSWER = "wait until it answers"
+
+
+class OnStop(Enum):
+    """What a stop does with a machine."""
+
+    NOTHING = "nothing"
+    STOP = "stop it"
+    STOP_WHEN_RUNNING = "stop it as soon as EC2 allows"
+
+
+@dataclass(frozen=True)
+class StateRule:
+    """How one EC2 state is treated. ``up``: a notebook may be running on it."""
+
+    on_start: OnStart
+    on_stop: OnStop
+    up: bool
+
+
+STATES: dict[str | None, StateRule] = {
+    None: StateRule(OnStart.LAUNCH, OnStop.NOTHING, up=False),
+    "pending": StateRule(OnStart.AWAIT_ANSWER, OnStop.STOP_WHEN_RUNNING, up=True),
+    "running": StateRule(OnStart.AWAIT_ANSWER, OnStop.STOP, up=True),
+    "stopping": StateRule(OnStart.AWAIT_STOP, OnStop.NOTHING, up=False),
+    "stopped": StateRule(OnStart.START, OnStop.NOTHING, up=False),
+    "shutting-down": StateRule(OnStart.LAUNCH, OnStop.NOTHING, up=False),
+    "terminated": StateRule(OnStart.LAUNCH, OnStop.NOTHING, up=False),
+}
+
+_MOST_TURNS = 12  # state changes a start follows before it gives up
+_MOST_STARTS = 3  # times a start powers the machine on before it gives up
+_LISTING_LAG_SECONDS = 10.0  # how long a listing may still say "stopped" after a start was accepted
+_PROBE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a start waits, in seconds."""
+
+    boot_seconds: float = 240.0  # from the start of a machine to the first word of its sshd
+    running_seconds: float = 20.0  # for a machine that was running before, until it counts as hung
+    stop_seconds: float = 420.0  # for a machine that shuts down
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What this start works from. ``with_home`` and ``without_home`` differ in the home volume."""
+
+    owner: Owner
+    with_home: LaunchSpec
+    without_home: LaunchSpec
+    patience: Patience
+
+
+class Machine:
+    """The way from whatever state a user's machine is in to one that answers."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        plan: Plan,
+        report: StartReport,
+        answers: Callable[[Instance], Awaitable[bool]],
+    ):
+        self._fleet = fleet
+        self._plan = plan
+        self._report = report
+        self._answers = answers
+        self._id: str | None = None
+        self._powered_on_at: float | None = None
+        self._starts = 0
+        self._recoveries = 0
+
+    # -- finding
+
+    async def find(self, known_id: str | None) -> Instance | None:
+        """The owner's machine as EC2 shows it now; None if there is none.
+
+        ``known_id`` comes from the hub's state and decides between several. While EC2 cannot be
+        asked, a machine last seen running is taken at its word; otherwise EC2's error is raised.
+        """
+        try:
+            await self._fleet.view.refreshed()
+        except EC2Error:
+            machine = self._owned(known_id)
+            if machine is None or machine.state != "running":
+                raise
+            log.warning("EC2 cannot be asked; using %s of %s as last seen", machine.id, self._owner)
+        machine = self._owned(known_id)
+        self._id = machine.id if machine else None
+        return machine
+
+    @property
+    def _owner(self) -> Owner:
+        return self._plan.owner
+
+    def _owned(self, known_id: str | None) -> Instance | None:
+        machines = self._fleet.owned_by(self._owner)
+        if len(machines) > 1:
+            log.error("%s owns several machines: %s", self._owner, [m.id for m in machines])
+        for machine in machines:
+            if machine.id == known_id:
+                return machine
+        if not machines and known_id:
+            return self._fleet.untagged(known_id, self._owner)
+        return min(machines, key=lambda m: (str(m.launched_at), m.id), default=None)
+
+    # -- starting
+
+    async def answering(self, known_id: str | None) -> Instance:
+        """A machine of the owner's whose sshd answers, found, started or made.
+
+        Until ``make_mine`` a new machine is only claimed; whoever gives up must ``release``.
+        """
+        with self._report.phase(progress.LOOK):
+            machine = await self.find(known_id)
+        for _ in range(_MOST_TURNS):
+            rule = STATES[machine.state if machine else None]
+            if machine is None or rule.on_start is OnStart.LAUNCH:
+                await self._launch()
+            elif rule.on_start is OnStart.AWAIT_STOP:
+                await self._until_stopped(machine)
+            elif rule.on_start is OnStart.START:
+                await self._start(machine)
+            elif await self._until_answering(machine):
+                return self._fleet.view.get(machine.id) or machine
+            machine = self._present()
+        raise MachineNotAnswering(f"Your machine {self._id} does not come to rest.")
+
+    def release(self) -> None:
+        """Give up a claim on a machine that is not tagged with the owner: it is a spare then."""
+        if self._id is not None:
+            machine = self._fleet.view.get(self._id)
+            if machine is None or not has_owner(machine.tags):
+                self._fleet.spares.release(self._id)
+
+    def _present(self) -> Instance | None:
+        return self._fleet.view.get(self._id) if self._id else None
+
+    async def _launch(self) -> None:
+        ended = self._present()
+        if ended is not None and self._powered_on_at is not None:
+            raise LaunchFailed(f"Amazon ended your machine while it started: {ended.state_reason}.")
+        with self._report.phase(progress.LAUNCH):
+            wants_home = self._plan.with_home.home_gib > 0
+            homes = await self._fleet.homes_of(self._owner) if wants_home else []
+            spec = self._plan.without_home if homes else self._plan.with_home
+            instance = await self._fleet.launch(spec, self._owner)
+        self._id = instance.id
+        self._powered_on()
+
+    async def _start(self, machine: Instance) -> None:
+        if self._starts >= _MOST_STARTS:
+            raise LaunchFailed(
+                f"Your machine {machine.id} stops again while it starts: {machine.state_reason}."
+            )
+        try:
+            await self._fleet.start(machine.id)
+        except (WrongState, NotFound) as error:
+            log.info("Start of %s: %s", machine.id, error)
+            await self._next_listing()
+        self._starts += 1
+        self._powered_on()
+
+    def _powered_on(self) -> None:
+        self._powered_on_at = time.monotonic()
+
+    async def _until_answering(self, machine: Instance) -> bool:
+        """Wait for the first word of sshd. False: the machine changed or was sent to recovery."""
+        booting = self._powered_on_at is not None or machine.state == "pending"
+        patience = self._plan.patience
+        seconds = patience.boot_seconds if booting else patience.running_seconds
+        deadline = time.monotonic() + seconds
+        with self._fleet.view.watching(), suppress(_Changed):
+            if booting:
+                with self._report.phase(progress.START):
+                    await self._answered(machine.id, deadline, or_running=True)
+            with self._report.phase(progress.BOOT):
+                if await self._answered(machine.id, deadline):
+                    return True
+            await self._recover(machine)
+        return False
+
+    async def _answered(self, machine_id: str, deadline: float, or_running: bool = False) -> bool:
+        """Whether sshd answers before the deadline (or, if told so, EC2 says running)."""
+        while time.monotonic() < deadline:
+            machine = self._fleet.view.get(machine_id)
+            if machine is None or (not STATES[machine.state].up and not self._may_lag(machine)):
+                raise _Changed
+            if or_running and machine.state == "running":
+                return True
+            if machine.private_ip and await self._answers(machine):
+                return True
+            await asyncio.sleep(_PROBE_SECONDS)
+        return False
+
+    def _may_lag(self, machine: Instance) -> bool:
+        # A listing may still show what was before the start was accepted.
+        began = self._powered_on_at
+        just_began = began is not None and time.monotonic() - began < _LISTING_LAG_SECONDS
+        return machine.state == "stopped" and just_began
+
+    async def _until_stopped(self, machine: Instance) -> None:
+        with self._report.phase(progress.SHUTDOWN):
+            await self._until(
+                machine.id,
+                lambda seen: seen is None or seen.state != "stopping",
+                what=f"machine {machine.id} to shut down",
+                seconds=self._plan.patience.stop_seconds,
+            )
+
+    async def _until(
+        self,
+        machine_id: str,
+        holds: Callable[[Instance | None], bool],
+        *,
+        what: str,
+        seconds: float,
+    ) -> None:
+        deadline = time.monotonic() + seconds
+        with self._fleet.view.watching():
+            while not holds(self._fleet.view.get(machine_id)):
+                if time.monotonic() > deadline:
+                    raise TimedOut(f"Waited {seconds:.0f} s in vain for {what}.")
+                await self._next_listing()
+
+    async def _next_listing(self) -> None:
+        with suppress(asyncio.TimeoutError), self._fleet.view.watching():
+            await asyncio.wait_for(self._fleet.view.changed(), 5.0)
+
+    # -- recovery
+
+    async def _recover(self, machine: Instance) -> None:
+        """A machine that EC2 calls running and that says nothing: off and on, then another one."""
+        self._recoveries += 1
+        if self._recoveries == 1:
+            log.warning("%s of %s does not answer; power-cycling it", machine.id, self._owner)
+            with self._report.phase(progress.RECOVER):
+                await self._stopped_by_force(machine)
+            return
+        if self._recoveries == 2 and machine.home_volume_id and has_owner(machine.tags):
+            with self._report.phase(progress.REPLACE):
+                await self._retire(machine)
+            return
+        raise MachineNotAnswering(f"Your machine {machine.id} is running but does not answer.")
+
+    async def _stopped_by_force(self, machine: Instance) -> None:
+        with suppress(WrongState):
+            await self._fleet.stop(machine.id, force=True)
+        await self._until(
+            machine.id,
+            lambda seen: seen is None or seen.state not in ("pending", "running", "stopping"),
+            what=f"machine {machine.id}, which does not answer, to be switched off",
+            seconds=self._plan.patience.stop_seconds,
+        )
+        self._powered_on_at = None
+
+    async def _retire(self, machine: Instance) -> None:
+        """Set the machine aside, stopped, with its root disk; its home goes to the next one."""
+        log.error("%s of %s stays silent; setting it aside", machine.id, self._owner)
+        await self._stopped_by_force(machine)
+        if machine.home_volume_id:
+            await self._fleet.detach(machine.home_volume_id, machine.id, HOME_DEVICE)
+        await self._fleet.tag([machine.id], {RETIRED_TAG: self._owner.user[:200] or "-"})
+        await self._fleet.untag([machine.id], [USER_TAG, SERVER_TAG])
+        self._fleet.spares.release(machine.id)
+        self._id = None
+
+    # -- owning
+
+    async def make_mine(self, machine: Instance, fingerprint: str) -> Instance:
+        """Write owner and host key into the tags of the machine and of its new home, in one call.
+
+        Nothing is written where it stands already. Must come before a notebook starts: what has
+        no owner counts as blank.
+        """
+        tags = {
+            **owner_tags(self._owner),
+            "Name": instance_name(self._plan.with_home.cluster, self._owner),
+            HOST_KEY_TAG: fingerprint,
+        }
+        missing = {key: value for key, value in tags.items() if machine.tags.get(key) != value}
+        if has_owner(machine.tags):
+            if HOST_KEY_TAG in missing:
+                await self._fleet.tag([machine.id], {HOST_KEY_TAG: fingerprint})
+            return machine
+        machine = await self._with_its_home_listed(machine)
+        await self._fleet.tag([machine.id, *filter(None, [machine.home_volume_id])], missing)
+        return self._fleet.view.get(machine.id) or machine
+
+    async def _with_its_home_listed(self, machine: Instance) -> Instance:
+        """EC2 lists the disks of a new machine a little later than the machine."""
+        if machine.tags.get(SHAPE_TAG) == self._plan.without_home.shape:
+            return machine
+        if self._plan.with_home.home_gib and not machine.home_volume_id:
+            await self._until(
+                machine.id,
+                lambda seen: seen is not None and seen.home_volume_id is not None,
+                what=f"the home volume of {machine.id} to be listed",
+                seconds=60.0,
+            )
+        return self._fleet.view.get(machine.id) or machine
+
+
+class _Changed(Exception):
+    """The machine left the states in which it could answer."""
+
+
+async def stop(fleet: Fleet, machine: Instance, patience: Patience) -> None:
+    """Stop a machine from whatever state it is in; one that is off or gone is fine."""
+    rule = STATES[machine.state]
+    if rule.on_stop is OnStop.NOTHING:
+        return
+    deadline = time.monotonic() + patience.boot_seconds
+    with fleet.view.watching():
+        while True:
+            try:
+                return await fleet.stop(machine.id)
+            except NotFound:
+                return
+            except WrongState:
+                if time.monotonic() > deadline:
+                    raise
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(fleet.view.changed(), 5.0)
+
+
+async def remove_for_ever(fleet: Fleet, owner: Owner) -> None:
+    """Terminate the owner's machines and delete their homes. Of what is gone already: done."""
+    owned = fleet.owned_by(owner)
+    for machine in owned:
+        await fleet.terminate(machine.id)
+    deadline = time.monotonic() + Patience().stop_seconds
+    while homes := [home for home in await fleet.homes_of(owner) if home.state != "deleting"]:
+        for home in homes:
+            if home.state == "available":
+                log.warning("Deleting the home %s of %s for ever", home.id, owner)
+                with suppress(NotFound):
+                    await fleet.delete_volume(home)
+        if time.monotonic() > deadline:
+            raise TimedOut(f"The homes of {owner} are still attached: {[h.id for h in homes]}.")
+        await asyncio.sleep(1.0)

@@ -1,0 +1,73 @@
+"""User and server names as tag values and instance names: always valid, never colliding.
+
+A JupyterHub user name is any Unicode string. It becomes a tag value (256 characters at most,
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html) and part of the ``Name`` tag.
+It never becomes a Unix name, a path or a shell word.
+"""
+
+import hashlib
+import re
+from typing import NamedTuple
+
+CLUSTER_TAG = "cloudjhub:cluster"
+ROLE_TAG = "cloudjhub:role"
+USER_TAG = "cloudjhub:user"
+SERVER_TAG = "cloudjhub:server"
+SHAPE_TAG = "cloudjhub:shape"
+HOST_KEY_TAG = "cloudjhub:host-key"
+RETIRED_TAG = "cloudjhub:retired"
+SERVER_OWNER_TAG = "cloudjhub:paid-by"
+
+WORKER_ROLE = "worker"
+DISK_ROLE = "disk"
+
+_TAG_VALUE_LIMIT = 256
+_HASH_LENGTH = 32
+# What EC2 filters or XML would read as something else, and our own escape and hash marks.
+_ESCAPED = frozenset('%~*?\\<>&"')
+
+
+class Owner(NamedTuple):
+    """Whose machine: a JupyterHub user and the name of one of their servers ("" is the default)."""
+
+    user: str
+    server: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user}/{self.server}" if self.server else self.user
+
+
+def tag_value(name: str) -> str:
+    """Any string as a tag value: readable where it can be, and different for different strings."""
+    escaped = "".join(_escape(character) for character in name)
+    if len(escaped) <= _TAG_VALUE_LIMIT and escaped == escaped.strip():
+        return escaped
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
+    return f"{escaped[: _TAG_VALUE_LIMIT - _HASH_LENGTH - 1].strip()}~{digest}"
+
+
+def _escape(character: str) -> str:
+    if character in _ESCAPED or not character.isprintable():
+        return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+    return character
+
+
+def owner_tags(owner: Owner) -> dict[str, str]:
+    """The tags that make a machine or a home volume this owner's."""
+    return {USER_TAG: tag_value(owner.user), SERVER_TAG: tag_value(owner.server)}
+
+
+def is_owned_by(tags: dict[str, str], owner: Owner) -> bool:
+    """Whether these tags name this owner."""
+    return owner_tags(owner).items() <= tags.items()
+
+
+def has_owner(tags: dict[str, str]) -> bool:
+    """Whether these tags name any owner; a machine without one is a spare."""
+    return USER_TAG in tags
+
+
+def instance_name(cluster: str, owner: Owner) -> str:
+    """The ``Name`` tag, for people who read the EC2 console; nothing looks machines up by it."""
+    readable = re.sub(r"[^a-z0-9]+", "-", str(owner).lower()).strip("-")[:60] or "user"
+    return f"{cluster}-{readable}"

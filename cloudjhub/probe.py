@@ -1,0 +1,51 @@
+"""Whether a machine's sshd and its notebook server answer: two cheap questions, one attempt each."""
+
+import asyncio
+from enum import Enum
+
+
+class Answer(Enum):
+    """What a single-user server's port says."""
+
+    ALIVE = "alive"  # it speaks HTTP
+    REFUSED = "refused"  # the machine is there, nobody listens
+    SILENT = "silent"  # nothing came back: machine, network or server hangs
+
+
+async def sshd_answers(host: str, port: int, *, timeout_seconds: float = 2.0) -> bool:
+    """Whether an SSH banner comes within the time. A hung machine still accepts connections."""
+    try:
+        first = await asyncio.wait_for(_ask(host, port, b""), timeout_seconds)
+    except (OSError, asyncio.TimeoutError):
+        return False
+    return first.startswith(b"SSH-")
+
+
+async def notebook_answers(
+    host: str, port: int, path: str, *, timeout_seconds: float = 5.0
+) -> Answer:
+    """Whether the single-user server answers ``GET path`` with any status.
+
+    Ask for ``<prefix>api``: jupyter_server answers it without login and does not count it as
+    activity.
+    """
+    request = f"GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("ascii")
+    try:
+        first = await asyncio.wait_for(_ask(host, port, request), timeout_seconds)
+    except ConnectionRefusedError:
+        return Answer.REFUSED
+    except (OSError, asyncio.TimeoutError):
+        return Answer.SILENT
+    return Answer.ALIVE if first.startswith(b"HTTP/") else Answer.SILENT
+
+
+async def _ask(host: str, port: int, request: bytes) -> bytes:
+    """Send the request and give the first bytes of what comes back."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        if request:
+            writer.write(request)
+            await writer.drain()
+        return await reader.read(64)
+    finally:
+        writer.close()

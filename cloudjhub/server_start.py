@@ -1,0 +1,197 @@
+"""One start of one single-user server: from a login to a notebook that answers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cloudjhub import notebook, progress, remote
+from cloudjhub.cluster import Cluster
+from cloudjhub.config import ClusterConfig
+from cloudjhub.ec2_values import Instance
+from cloudjhub.errors import HostKeyChanged, MachineNotAnswering, NotebookError
+from cloudjhub.fleet import Fleet
+from cloudjhub.home import home_volume_of
+from cloudjhub.launch_spec import launch_spec
+from cloudjhub.machine import Machine, Patience, Plan
+from cloudjhub.naming import HOST_KEY_TAG, Owner
+from cloudjhub.probe import Answer, notebook_answers, sshd_answers
+from cloudjhub.progress import StartReport
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+_CONNECT_SECONDS = 10.0
+_CONNECT_ATTEMPTS = 5
+_PROBE_SECONDS = 0.1
+_LOOK_INTO_SECONDS = 5.0  # how often a notebook that does not answer is asked after over SSH
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the hub's state says of the server's machine; None where it says nothing."""
+
+    instance_id: str | None = None
+    host_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to run: command and environment as JupyterHub gives them once the address is known."""
+
+    owner: Owner
+    instance_type: str | None
+    command: tuple[str, ...]
+    environment: Callable[[str], Mapping[str, str]]  # private address -> environment
+    health_path: str
+    notebook_seconds: float
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where the server runs."""
+
+    instance: Instance
+    host_key: str
+    home_volume_id: str | None
+    port: int
+
+
+class ServerStart:
+    """The steps of one start. Nothing of it is shared with another start but the cluster."""
+
+    def __init__(
+        self, cluster: Cluster, wanted: Wanted, report: StartReport, *, patience: Patience
+    ):
+        self._cluster = cluster
+        self._wanted = wanted
+        self._report = report
+        self._patience = patience
+
+    async def run(self, known: Known, commit: Callable[[Instance, str], None]) -> Running:
+        """Go all the way. ``commit`` is called once the machine is the owner's, with its host key.
+
+        Raises CloudJHubError. If it is cancelled, a machine that was not given yet is a spare.
+        """
+        config = self._cluster.config()
+        fleet = await self._cluster.fleet()
+        plan = await self._plan(config, fleet)
+        machine = Machine(fleet, plan, self._report, _answers(config))
+        try:
+            instance = await machine.answering(known.instance_id)
+            (await self._cluster.upkeep()).wanted(instance.id)
+            session = await self._connect(config, instance, known)
+            try:
+                instance = await machine.make_mine(instance, session.fingerprint)
+                commit(instance, session.fingerprint)
+                return await self._serve(config, fleet, instance, session)
+            finally:
+                session.close()
+        finally:
+            machine.release()
+
+    async def _plan(self, config: ClusterConfig, fleet: Fleet) -> Plan:
+        image = await fleet.image(config.worker_ami)
+        kind = self._wanted.instance_type
+        return Plan(
+            owner=self._wanted.owner,
+            with_home=launch_spec(config, image, instance_type=kind),
+            without_home=launch_spec(config, image, instance_type=kind, with_home=False),
+            patience=self._patience,
+        )
+
+    async def _connect(
+        self, config: ClusterConfig, instance: Instance, known: Known
+    ) -> remote.Session:
+        pinned = known.host_key if known.instance_id == instance.id else None
+        target = remote.Target(
+            host=instance.private_ip or "",
+            port=config.worker_ssh_port,
+            username=config.worker_username,
+            key_file=config.worker_key_file,
+        )
+        for attempt in range(1, _CONNECT_ATTEMPTS + 1):
+            try:
+                return await self._connected(target, pinned or instance.tags.get(HOST_KEY_TAG))
+            except HostKeyChanged:
+                log.error("%s of %s shows a changed host key", instance.id, self._wanted.owner)
+                raise
+            except MachineNotAnswering as error:
+                # sshd spoke a moment ago; it turns callers away while too many log in at once.
+                if attempt == _CONNECT_ATTEMPTS:
+                    raise
+                log.info("Login to %s again: %s", instance.id, error)
+            await asyncio.sleep(0.2 * attempt)
+        raise AssertionError("not reached")
+
+    async def _connected(self, target: remote.Target, pinned: str | None) -> remote.Session:
+        loop = asyncio.get_running_loop()
+        attempt = loop.run_in_executor(
+            self._cluster.ssh_threads,
+            lambda: remote.connect(target, fingerprint=pinned, timeout_seconds=_CONNECT_SECONDS),
+        )
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            attempt.add_done_callback(_close_unwanted)
+            raise
+
+    async def _serve(
+        self, config: ClusterConfig, fleet: Fleet, instance: Instance, session: remote.Session
+    ) -> Running:
+        home = await home_volume_of(fleet, instance, self._wanted.owner, self._report)
+        plan = notebook.NotebookPlan(
+            command=self._wanted.command,
+            environment=self._wanted.environment(instance.private_ip or ""),
+            account=config.notebook_username,
+            port=config.notebook_port,
+            home_volume_id=home,
+        )
+        with self._report.phase(progress.NOTEBOOK):
+            await self._in_thread(lambda: notebook.start(session, plan))
+            await self._until_it_answers(session, instance, config.notebook_port)
+        return Running(instance, session.fingerprint, home, config.notebook_port)
+
+    async def _until_it_answers(
+        self, session: remote.Session, instance: Instance, port: int
+    ) -> None:
+        deadline = time.monotonic() + self._wanted.notebook_seconds
+        look_into = time.monotonic() + _LOOK_INTO_SECONDS
+        host = instance.private_ip or ""
+        while await notebook_answers(host, port, self._wanted.health_path) is not Answer.ALIVE:
+            if time.monotonic() > look_into:
+                await self._still_runs(session, instance, late=time.monotonic() > deadline)
+                look_into = time.monotonic() + _LOOK_INTO_SECONDS
+            await asyncio.sleep(_PROBE_SECONDS)
+
+    async def _still_runs(self, session: remote.Session, instance: Instance, *, late: bool) -> None:
+        state = await self._in_thread(lambda: notebook.status(session))
+        if not state.running:
+            raise NotebookError(
+                "The notebook server ended while it started.", log_tail=state.log_tail
+            )
+        if late:
+            raise NotebookError(
+                f"The notebook server on {instance.id} runs but has not answered in "
+                f"{self._wanted.notebook_seconds:.0f} s.",
+                log_tail=state.log_tail,
+            )
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._cluster.ssh_threads, work)
+
+
+def _answers(config: ClusterConfig) -> Callable[[Instance], Awaitable[bool]]:
+    async def answers(instance: Instance) -> bool:
+        return await sshd_answers(instance.private_ip or "", config.worker_ssh_port)
+
+    return answers
+
+
+def _close_unwanted(attempt: "asyncio.Future[remote.Session]") -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()

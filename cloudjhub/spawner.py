@@ -1,0 +1,432 @@
+"""InstanceSpawner: a single-user server on an EC2 machine of the user's own.
+
+Traits and glue; the work is in server_start, machine and fleet. Why the odd corners are as they
+are stands beside them, with the place in JupyterHub 6.1 that demands it.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from jupyterhub import orm
+from jupyterhub.spawner import Spawner, SpawnException
+from jupyterhub.utils import url_path_join
+from traitlets import Float, Integer, Unicode, default
+
+from cloudjhub import machine as machines
+from cloudjhub import options
+from cloudjhub.cluster import Cluster, ClusterSettings, cluster_for
+from cloudjhub.ec2_values import Instance
+from cloudjhub.errors import CloudJHubError, NotebookError, TimedOut
+from cloudjhub.fleet import Fleet, FleetSettings
+from cloudjhub.machine import STATES, Patience
+from cloudjhub.naming import Owner, owner_tags
+from cloudjhub.probe import Answer, notebook_answers
+from cloudjhub.progress import StartReport
+from cloudjhub.server_start import Known, Running, ServerStart, Wanted
+
+log = logging.getLogger(__name__)
+
+_REFUSALS_BEFORE_DEAD = 2
+_SILENCES_BEFORE_HUNG = 10
+
+
+class InstanceSpawner(Spawner):
+    """Starts each user's server on an EC2 instance of their own and stops it with the server."""
+
+    config_file = Unicode(
+        help="""The cluster's server_config.json, a path.
+
+        Default: the environment variable CLOUDJHUB_CONFIG, else
+        /etc/jupyterhub/server_config.json. A change of the file's contents takes effect at the
+        next start of a server, a change of this trait when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    @default("config_file")
+    def _default_config_file(self) -> str:
+        return os.environ.get("CLOUDJHUB_CONFIG", "/etc/jupyterhub/server_config.json")
+
+    batch_window_seconds = Float(
+        0.1,
+        min=0.0,
+        max=5.0,
+        help="""How long a login waits for others to share its EC2 call, seconds. Default 0.1.
+
+        EC2 takes 2 launches a second but up to 1000 machines in one launch. Takes effect when
+        the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    busy_interval_seconds = Float(
+        1.0,
+        min=0.2,
+        help="""Seconds between two listings of all machines while a user waits. Default 1.
+
+        Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    quiet_interval_seconds = Float(
+        30.0,
+        min=1.0,
+        help="""Seconds between two listings of all machines while nobody waits. Default 30.
+
+        Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    ec2_threads = Integer(
+        16,
+        min=1,
+        help="""Most EC2 calls under way at the same time. Default 16.
+
+        Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    ssh_threads = Integer(
+        32,
+        min=1,
+        help="""Most SSH connections to machines at the same time. Default 32.
+
+        Further logins wait for their turn. Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    boot_timeout_seconds = Float(
+        240.0,
+        min=1.0,
+        help="""How long a machine may take from its start until its sshd answers, seconds.
+
+        Default 240. After that it is switched off and on once; if it stays silent it is replaced
+        by another with the same home volume. Takes effect at the next start.
+        """,
+    ).tag(config=True)
+
+    hang_timeout_seconds = Float(
+        20.0,
+        min=1.0,
+        help="""How long a machine that was running already may stay silent when its user logs
+        in, seconds. Default 20. Then it counts as hung and is switched off and on. Takes effect
+        at the next start.
+        """,
+    ).tag(config=True)
+
+    notebook_timeout_seconds = Float(
+        120.0,
+        min=1.0,
+        help="""How long the single-user server may take until it answers, seconds. Default 120.
+
+        Takes effect at the next start.
+        """,
+    ).tag(config=True)
+
+    # Above the sum of our own deadlines: JupyterHub's ends a start without a word to the user
+    # (str(TimeoutError) is empty, user.py), ours say what was waited for.
+    @default("start_timeout")
+    def _default_start_timeout(self) -> int:
+        return 1200
+
+    # At hub start a server that does not answer for this long is stopped (app.py,
+    # check_spawner); a network that is late must not stop a class.
+    @default("http_timeout")
+    def _default_http_timeout(self) -> int:
+        return 120
+
+    # Options are consumed by start(); without this JupyterHub warns that nobody does.
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Any:
+        return lambda spawner, user_options: None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._instance_id: str | None = None
+        self._host_key: str | None = None
+        self._token_id: int | None = None
+        self._private_ip: str = ""
+        self._starting = False
+        self._failed = False
+        self._refusals = 0
+        self._silences = 0
+        self._report: StartReport | None = None
+
+    # -- what is shared
+
+    @property
+    def cluster(self) -> Cluster:
+        """What all spawners of this hub share."""
+        return cluster_for(
+            ClusterSettings(
+                config_file=Path(self.config_file),
+                fleet=FleetSettings(
+                    batch_window_seconds=self.batch_window_seconds,
+                    busy_interval_seconds=self.busy_interval_seconds,
+                    quiet_interval_seconds=self.quiet_interval_seconds,
+                    ec2_threads=self.ec2_threads,
+                ),
+                ssh_threads=self.ssh_threads,
+            )
+        )
+
+    @property
+    def owner(self) -> Owner:
+        """Whose machine this server runs on: every named server has one of its own."""
+        return Owner(self.user.name, self.name)
+
+    # -- state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what an earlier hub process wrote."""
+        super().load_state(state)
+        self._instance_id = state.get("instance_id")
+        self._host_key = state.get("host_key")
+        self._token_id = state.get("token_id")
+        self._private_ip = state.get("private_ip", "")
+
+    def get_state(self) -> dict[str, Any]:
+        """Ids and the public host key; admins may read this over REST, so nothing secret."""
+        state = super().get_state()
+        state.update(
+            instance_id=self._instance_id,
+            host_key=self._host_key,
+            token_id=self._token_id,
+            private_ip=self._private_ip,
+        )
+        return {key: value for key, value in state.items() if value}
+
+    def clear_state(self) -> None:
+        """Forget the server, not the machine: JupyterHub calls this before each start too."""
+        super().clear_state()
+        self._token_id = None
+        self._refusals = self._silences = 0
+
+    def _commit(self, instance: Instance, host_key: str) -> None:
+        """Write the state in the middle of a start, so that a hub that dies now finds back.
+
+        JupyterHub itself writes it only after start() (user.py, spawn).
+        """
+        self._instance_id = instance.id
+        self._host_key = host_key
+        self._private_ip = instance.private_ip or ""
+        token = orm.APIToken.find(self.user.db, self.api_token)
+        self._token_id = token.id if token else None
+        self.orm_spawner.state = self.get_state()
+        self.user.db.commit()
+
+    async def get_url(self) -> str:
+        """The address from the state, where the hub died before it wrote the server's own."""
+        if self._private_ip:
+            return f"{self._scheme}://{self._private_ip}:{self._port()}"
+        return await super().get_url()
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.internal_ssl else "http"
+
+    def _port(self) -> int:
+        return self.cluster.config().notebook_port
+
+    # -- start
+
+    async def start(self) -> str:
+        """Find, make or wake the user's machine and start the server there; gives its URL."""
+        self._starting, self._failed = True, False
+        self._report = StartReport(self.cluster.times)
+        try:
+            running = await asyncio.wait_for(self._start(), self.start_timeout * 0.95)
+        except asyncio.TimeoutError as error:
+            self._failed = True
+            raise self._for_people(
+                TimedOut(f"Your server was not ready in {self.start_timeout * 0.95:.0f} s.")
+            ) from error
+        except CloudJHubError as error:
+            self._failed = True
+            raise self._for_people(error) from error
+        # A cancelled start stays "starting": poll() must answer None for stop() to be called
+        # (user.py, stop), and must raise at once (apihandlers/users.py waits only 1 s).
+        self._starting = False
+        return f"{self._scheme}://{running.instance.private_ip}:{running.port}"
+
+    async def _start(self) -> Running:
+        config = self.cluster.config()
+        chosen = options.checked(self.user_options, config)
+        wanted = Wanted(
+            owner=self.owner,
+            instance_type=chosen.instance_type,
+            command=(*self.cmd, *self.get_args()),
+            environment=self._environment,
+            health_path=self._health_path(),
+            notebook_seconds=self.notebook_timeout_seconds,
+        )
+        assert self._report is not None
+        start = ServerStart(self.cluster, wanted, self._report, patience=self._patience())
+        return await start.run(Known(self._instance_id, self._host_key), self._commit)
+
+    def _patience(self) -> Patience:
+        return Patience(
+            boot_seconds=self.boot_timeout_seconds, running_seconds=self.hang_timeout_seconds
+        )
+
+    def _environment(self, private_ip: str) -> dict[str, str]:
+        # JUPYTERHUB_SERVICE_URL, where the server listens, comes from these two.
+        self.ip, self.port = private_ip, self._port()
+        return {key: str(value) for key, value in self.get_env().items()}
+
+    def _health_path(self) -> str:
+        return url_path_join(self.server.base_url if self.server else "/", "api")
+
+    def _for_people(self, error: CloudJHubError) -> SpawnException:
+        """The same error as the user shall read it, with the details in the log."""
+        self.log.error("No server for %s: %s", self.owner, error, exc_info=True)
+        if isinstance(error, NotebookError) and error.log_tail:
+            self.log.error("Last words of the server of %s:\n%s", self.owner, error.log_tail)
+        shown = SpawnException(
+            error.advice, reason=type(error).__name__, log_message=str(error), status_code=503
+        )
+        # The progress page and the options form read this attribute and not the exception's
+        # message (jupyterhub/utils.py, format_exception).
+        shown.jupyterhub_message = error.advice
+        return shown
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """What has happened and what happens, from the beginning, for each page that asks."""
+        if self._report is not None:
+            async for event in self._report.events():
+                yield event
+
+    # -- poll
+
+    async def poll(self) -> int | None:
+        """None while the server runs or nobody can say; 0 when its machine is off or gone,
+        1 when the machine is up and the server is dead or has been silent for long.
+
+        Never raises: JupyterHub takes an error here for "not running" (app.py, check_spawner).
+        Never stops anything.
+        """
+        if self._starting:
+            return None
+        if self._failed:
+            return await self._poll_after_failure()
+        if self._instance_id is None:
+            return 0
+        try:
+            fleet = await self.cluster.fleet()
+            machine = await self._as_last_known(fleet)
+        except Exception:
+            self.log.exception(
+                "Cannot tell how the server of %s is; it counts as before", self.owner
+            )
+            return None
+        if machine is None:
+            return None if fleet.view.age_seconds == float("inf") else 0
+        if not STATES[machine.state].up:
+            return 0
+        return await self._poll_notebook(machine)
+
+    async def _poll_after_failure(self) -> int | None:
+        """A machine that nobody uses since its start failed shall be stopped, so: running."""
+        try:
+            fleet = await self.cluster.fleet()
+            machines_up = [m for m in fleet.owned_by(self.owner) if STATES[m.state].up]
+        except Exception:
+            return 0
+        return None if machines_up else 0
+
+    async def _as_last_known(self, fleet: Fleet) -> Instance | None:
+        if fleet.view.age_seconds == float("inf"):
+            await fleet.view.refreshed()
+        assert self._instance_id is not None
+        return fleet.view.get(self._instance_id)
+
+    async def _poll_notebook(self, machine: Instance) -> int | None:
+        if self.server is None or not machine.private_ip:
+            return None
+        answer = await notebook_answers(machine.private_ip, self._port(), self._health_path())
+        self._refusals = self._refusals + 1 if answer is Answer.REFUSED else 0
+        self._silences = self._silences + 1 if answer is Answer.SILENT else 0
+        if self._refusals >= _REFUSALS_BEFORE_DEAD:
+            self.log.warning("%s of %s is up, its notebook server is not", machine.id, self.owner)
+            return 1
+        if self._silences >= _SILENCES_BEFORE_HUNG:
+            self.log.warning(
+                "%s of %s hangs: running for EC2, silent for us. It is switched off and on at "
+                "the user's next start",
+                machine.id,
+                self.owner,
+            )
+            return 1
+        return None
+
+    # -- stop
+
+    async def stop(self, now: bool = False) -> None:
+        """Have EC2 stop the machine. Returns when EC2 has accepted it; a new start waits itself.
+
+        Errors are logged, not raised: JupyterHub would show "stopped" all the same and say
+        nothing (handlers/base.py, stop_single_user). What failed is done later by the fleet.
+        """
+        self._starting = self._failed = False
+        try:
+            fleet = await self.cluster.fleet()
+            for machine in fleet.owned_by(self.owner):
+                await self._stop_machine(fleet, machine)
+        except CloudJHubError as error:
+            self.log.error("The machine of %s is not stopped: %s", self.owner, error)
+        self._revoke_token()
+
+    async def _stop_machine(self, fleet: Fleet, machine: Instance) -> None:
+        try:
+            await machines.stop(fleet, machine, self._patience())
+        except CloudJHubError as error:
+            self.log.error("%s of %s will be stopped later: %s", machine.id, self.owner, error)
+            (await self.cluster.upkeep()).stop_later(machine.id)
+
+    def _revoke_token(self) -> None:
+        """Delete the server's API token where JupyterHub cannot.
+
+        It finds the token by its text, which a restarted hub no longer has (user.py, stop).
+        """
+        if self.api_token or self._token_id is None:
+            return
+        token = self.user.db.get(orm.APIToken, self._token_id)
+        if token is not None and token.user is self.user.orm_user:
+            self.user.db.delete(token)
+            self.user.db.commit()
+
+    # -- for ever
+
+    async def delete_forever(self) -> None:
+        """The user or the named server was deleted: machine and home go if the operator said so.
+
+        With ON_USER_DELETE "keep" the machine is stopped and everything stays, with its tags.
+        """
+        fleet = await self.cluster.fleet()
+        await fleet.view.refreshed()
+        if self.cluster.config().on_user_delete == "keep":
+            await self.stop()
+            return
+        await machines.remove_for_ever(fleet, self.owner)
+
+    async def rename(self, old_name: str, new_name: str) -> None:
+        """A named server gets another name: machine and home follow by their tags."""
+        fleet = await self.cluster.fleet()
+        await fleet.view.refreshed()
+        old, new = Owner(self.user.name, old_name), Owner(self.user.name, new_name)
+        ids = [machine.id for machine in fleet.owned_by(old)]
+        ids += [home.id for home in await fleet.homes_of(old)]
+        if ids:
+            await fleet.tag(ids, owner_tags(new))
+
+    # -- options
+
+    @default("options_form")
+    def _default_options_form(self) -> Any:
+        return lambda spawner: options.form(spawner.cluster.config)
+
+    @default("options_from_form")
+    def _default_options_from_form(self) -> Any:
+        return options.from_form
