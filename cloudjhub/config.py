@@ -43,7 +43,8 @@ class ClusterConfig(BaseModel):
     region: str = Field(
         alias="REGION",
         pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
-        description="AWS region, such as us-east-1. A change takes effect when the hub is restarted.",
+        description="AWS region, such as us-east-1. "
+        "A change takes effect when the hub is restarted.",
     )
     ec2_endpoint_url: str | None = Field(
         default=None,
@@ -67,7 +68,8 @@ class ClusterConfig(BaseModel):
     ] = Field(
         default=[],
         alias="WORKER_INSTANCE_TYPE_CHOICES",
-        description="Types a user may choose from when a machine is made for them. Empty: no choice.",
+        description="Types a user may choose from when a machine is made for them. "
+        "Empty: no choice.",
     )
     subnet_id: str = Field(
         alias="SUBNET_ID",
@@ -149,7 +151,8 @@ class ClusterConfig(BaseModel):
         default=900,
         alias="SPARE_SECONDS",
         ge=60,
-        description="Seconds after which a machine that was launched but given to nobody is removed.",
+        description="Seconds after which a machine that was launched but given to nobody "
+        "is removed.",
     )
 
     @property

@@ -58,7 +58,7 @@ class EC2:
     # -- reading
 
     def instances(self) -> list[Instance]:
-        """Every worker of the cluster in any state, terminated ones for as long as EC2 shows them."""
+        """Every worker of the cluster in any state; terminated ones while EC2 shows them."""
         pages = self._pages("describe_instances", Filters=self._filters(WORKER_ROLE))
         return [
             instance_from(raw)

@@ -81,7 +81,8 @@ class EC2Error(CloudJHubError):
         self.request_id = request_id
 
     def __str__(self) -> str:
-        return f"{self.action}: {self.code or 'no answer'}: {self.message} [request {self.request_id or 'none'}]"
+        code, request = self.code or "no answer", self.request_id or "none"
+        return f"{self.action}: {code}: {self.message} [request {request}]"
 
 
 class EC2Unreachable(EC2Error):
@@ -135,7 +136,8 @@ class WrongState(EC2Error):
 class BadLaunch(EC2Error):
     """What the launch asks for does not exist or does not fit together."""
 
-    remedy = "Ask your administrator to correct server_config.json; then try again. No restart is needed."
+    remedy = "Ask your administrator to correct server_config.json; then try again. "
+        "No restart is needed."
 
 
 class MachineError(CloudJHubError):
@@ -149,7 +151,8 @@ class MachineNotAnswering(MachineError):
 class LoginRefused(MachineError):
     """The machine's sshd refuses the manager's key."""
 
-    remedy = "Ask your administrator to check WORKER_KEY_FILE and WORKER_USERNAME against the worker AMI."
+    remedy = "Ask your administrator to check WORKER_KEY_FILE and WORKER_USERNAME "
+        "against the worker AMI."
 
 
 class HostKeyChanged(MachineError):
@@ -166,7 +169,7 @@ class LaunchFailed(MachineError):
 
 
 class NotebookError(CloudJHubError):
-    """The single-user server did not come up. ``log_tail`` holds its last lines, for the log only."""
+    """The single-user server did not come up. ``log_tail``: its last lines, for the log only."""
 
     remedy = "Try again; your administrator finds its last words in the hub's log."
 

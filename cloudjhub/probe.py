@@ -1,4 +1,4 @@
-"""Whether a machine's sshd and its notebook server answer: two cheap questions, one attempt each."""
+"""Whether a machine's sshd and its notebook server answer: one cheap question each."""
 
 import asyncio
 from enum import Enum

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from cloudjhub.ec2_values import Instance
@@ -191,7 +191,5 @@ class View:
             await asyncio.sleep(self._busy_seconds)
             return
         self._wake.clear()
-        try:
+        with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._wake.wait(), self._quiet_seconds)
-        except asyncio.TimeoutError:
-            pass
