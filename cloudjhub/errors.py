@@ -136,8 +136,10 @@ class WrongState(EC2Error):
 class BadLaunch(EC2Error):
     """What the launch asks for does not exist or does not fit together."""
 
-    remedy = "Ask your administrator to correct server_config.json; then try again. "
+    remedy = (
+        "Ask your administrator to correct server_config.json; then try again. "
         "No restart is needed."
+    )
 
 
 class MachineError(CloudJHubError):
@@ -151,8 +153,10 @@ class MachineNotAnswering(MachineError):
 class LoginRefused(MachineError):
     """The machine's sshd refuses the manager's key."""
 
-    remedy = "Ask your administrator to check WORKER_KEY_FILE and WORKER_USERNAME "
+    remedy = (
+        "Ask your administrator to check WORKER_KEY_FILE and WORKER_USERNAME "
         "against the worker AMI."
+    )
 
 
 class HostKeyChanged(MachineError):
