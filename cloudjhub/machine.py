@@ -1,6 +1,6 @@
-"""One user's machine through its life: find, make, start, stop, replace.
+"""One user's machine: found, made, started, recovered or replaced, until it answers.
 
-What start, stop and poll do in each of EC2's states stands in one table, ``STATES``.
+Whatever state it is in, ``states.STATES`` says what comes next.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 
 from cloudjhub import progress
 from cloudjhub.ec2_values import HOME_DEVICE, Instance
@@ -18,62 +17,16 @@ from cloudjhub.errors import (
     LaunchFailed,
     MachineNotAnswering,
     NotFound,
-    TimedOut,
     WrongState,
 )
 from cloudjhub.fleet import Fleet
 from cloudjhub.launch_spec import LaunchSpec
-from cloudjhub.naming import (
-    HOST_KEY_TAG,
-    RETIRED_TAG,
-    SERVER_TAG,
-    SHAPE_TAG,
-    USER_TAG,
-    Owner,
-    has_owner,
-    instance_name,
-    owner_tags,
-)
+from cloudjhub.naming import RETIRED_TAG, SERVER_TAG, USER_TAG, Owner, has_owner
 from cloudjhub.progress import StartReport
+from cloudjhub.states import STATES, OnStart
 
 log = logging.getLogger(__name__)
 
-
-class OnStart(Enum):
-    """What a start does with a machine."""
-
-    LAUNCH = "launch another"
-    START = "start it"
-    AWAIT_STOP = "wait until it has stopped"
-    AWAIT_ANSWER = "wait until it answers"
-
-
-class OnStop(Enum):
-    """What a stop does with a machine."""
-
-    NOTHING = "nothing"
-    STOP = "stop it"
-    STOP_WHEN_RUNNING = "stop it as soon as EC2 allows"
-
-
-@dataclass(frozen=True)
-class StateRule:
-    """How one EC2 state is treated. ``up``: a notebook may be running on it."""
-
-    on_start: OnStart
-    on_stop: OnStop
-    up: bool
-
-
-STATES: dict[str | None, StateRule] = {
-    None: StateRule(OnStart.LAUNCH, OnStop.NOTHING, up=False),
-    "pending": StateRule(OnStart.AWAIT_ANSWER, OnStop.STOP_WHEN_RUNNING, up=True),
-    "running": StateRule(OnStart.AWAIT_ANSWER, OnStop.STOP, up=True),
-    "stopping": StateRule(OnStart.AWAIT_STOP, OnStop.NOTHING, up=False),
-    "stopped": StateRule(OnStart.START, OnStop.NOTHING, up=False),
-    "shutting-down": StateRule(OnStart.LAUNCH, OnStop.NOTHING, up=False),
-    "terminated": StateRule(OnStart.LAUNCH, OnStop.NOTHING, up=False),
-}
 
 _MOST_TURNS = 12  # state changes a start follows before it gives up
 _MOST_STARTS = 3  # times a start powers the machine on before it gives up
@@ -206,7 +159,7 @@ class Machine:
             await self._fleet.start(machine.id)
         except (WrongState, NotFound) as error:
             log.info("Start of %s: %s", machine.id, error)
-            await self._next_listing()
+            await self._fleet.view.next_listing()
         self._starts += 1
         self._powered_on()
 
@@ -250,31 +203,12 @@ class Machine:
 
     async def _until_stopped(self, machine: Instance) -> None:
         with self._report.phase(progress.SHUTDOWN):
-            await self._until(
+            await self._fleet.view.until(
                 machine.id,
                 lambda seen: seen is None or seen.state != "stopping",
                 what=f"machine {machine.id} to shut down",
                 seconds=self._plan.patience.stop_seconds,
             )
-
-    async def _until(
-        self,
-        machine_id: str,
-        holds: Callable[[Instance | None], bool],
-        *,
-        what: str,
-        seconds: float,
-    ) -> None:
-        deadline = time.monotonic() + seconds
-        with self._fleet.view.watching():
-            while not holds(self._fleet.view.get(machine_id)):
-                if time.monotonic() > deadline:
-                    raise TimedOut(f"Waited {seconds:.0f} s in vain for {what}.")
-                await self._next_listing()
-
-    async def _next_listing(self) -> None:
-        with suppress(asyncio.TimeoutError), self._fleet.view.watching():
-            await asyncio.wait_for(self._fleet.view.changed(), 5.0)
 
     # -- recovery
 
@@ -295,7 +229,7 @@ class Machine:
     async def _stopped_by_force(self, machine: Instance) -> None:
         with suppress(WrongState):
             await self._fleet.stop(machine.id, force=True)
-        await self._until(
+        await self._fleet.view.until(
             machine.id,
             lambda seen: seen is None or seen.state not in ("pending", "running", "stopping"),
             what=f"machine {machine.id}, which does not answer, to be switched off",
@@ -314,77 +248,6 @@ class Machine:
         self._fleet.spares.release(machine.id)
         self._id = None
 
-    # -- owning
-
-    async def make_mine(self, machine: Instance, fingerprint: str) -> Instance:
-        """Write owner and host key into the tags of the machine and of its new home, in one call.
-
-        Nothing is written where it stands already. Must come before a notebook starts: what has
-        no owner counts as blank.
-        """
-        tags = {
-            **owner_tags(self._owner),
-            "Name": instance_name(self._plan.with_home.cluster, self._owner),
-            HOST_KEY_TAG: fingerprint,
-        }
-        missing = {key: value for key, value in tags.items() if machine.tags.get(key) != value}
-        if has_owner(machine.tags):
-            if HOST_KEY_TAG in missing:
-                await self._fleet.tag([machine.id], {HOST_KEY_TAG: fingerprint})
-            return machine
-        machine = await self._with_its_home_listed(machine)
-        await self._fleet.tag([machine.id, *filter(None, [machine.home_volume_id])], missing)
-        return self._fleet.view.get(machine.id) or machine
-
-    async def _with_its_home_listed(self, machine: Instance) -> Instance:
-        """EC2 lists the disks of a new machine a little later than the machine."""
-        if machine.tags.get(SHAPE_TAG) == self._plan.without_home.shape:
-            return machine
-        if self._plan.with_home.home_gib and not machine.home_volume_id:
-            await self._until(
-                machine.id,
-                lambda seen: seen is not None and seen.home_volume_id is not None,
-                what=f"the home volume of {machine.id} to be listed",
-                seconds=60.0,
-            )
-        return self._fleet.view.get(machine.id) or machine
-
 
 class _Changed(Exception):
     """The machine left the states in which it could answer."""
-
-
-async def stop(fleet: Fleet, machine: Instance, patience: Patience) -> None:
-    """Stop a machine from whatever state it is in; one that is off or gone is fine."""
-    rule = STATES[machine.state]
-    if rule.on_stop is OnStop.NOTHING:
-        return
-    deadline = time.monotonic() + patience.boot_seconds
-    with fleet.view.watching():
-        while True:
-            try:
-                return await fleet.stop(machine.id)
-            except NotFound:
-                return
-            except WrongState:
-                if time.monotonic() > deadline:
-                    raise
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(fleet.view.changed(), 5.0)
-
-
-async def remove_for_ever(fleet: Fleet, owner: Owner) -> None:
-    """Terminate the owner's machines and delete their homes. Of what is gone already: done."""
-    owned = fleet.owned_by(owner)
-    for machine in owned:
-        await fleet.terminate(machine.id)
-    deadline = time.monotonic() + Patience().stop_seconds
-    while homes := [home for home in await fleet.homes_of(owner) if home.state != "deleting"]:
-        for home in homes:
-            if home.state == "available":
-                log.warning("Deleting the home %s of %s for ever", home.id, owner)
-                with suppress(NotFound):
-                    await fleet.delete_volume(home)
-        if time.monotonic() > deadline:
-            raise TimedOut(f"The homes of {owner} are still attached: {[h.id for h in homes]}.")
-        await asyncio.sleep(1.0)

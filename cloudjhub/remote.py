@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -306,10 +307,8 @@ def _left(deadline: float) -> float:
 
 def _close(transport: paramiko.Transport) -> None:
     # The transport's thread looks up only every 0.1 s; an ended socket wakes it at once.
-    try:
+    with suppress(OSError):
         transport.sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     transport.close()
     # close() leaves the socket alone if its thread was never started or had already ended.
     transport.sock.close()

@@ -17,6 +17,7 @@ from cloudjhub.home import home_volume_of
 from cloudjhub.launch_spec import launch_spec
 from cloudjhub.machine import Machine, Patience, Plan
 from cloudjhub.naming import HOST_KEY_TAG, Owner
+from cloudjhub.ownership import make_mine
 from cloudjhub.probe import Answer, notebook_answers, sshd_answers
 from cloudjhub.progress import StartReport
 
@@ -85,7 +86,7 @@ class ServerStart:
             (await self._cluster.upkeep()).wanted(instance.id)
             session = await self._connect(config, instance, known)
             try:
-                instance = await machine.make_mine(instance, session.fingerprint)
+                instance = await make_mine(fleet, plan, instance, session.fingerprint)
                 commit(instance, session.fingerprint)
                 return await self._serve(config, fleet, instance, session)
             finally:

@@ -5,142 +5,30 @@ are stands beside them, with the place in JupyterHub 6.1 that demands it.
 """
 
 import asyncio
-import logging
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.spawner import Spawner, SpawnException
 from jupyterhub.utils import url_path_join
-from traitlets import Float, Integer, Unicode, default
 
-from cloudjhub import machine as machines
-from cloudjhub import options
-from cloudjhub.cluster import Cluster, ClusterSettings, cluster_for
+from cloudjhub import machine_end, options
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError, NotebookError, TimedOut
-from cloudjhub.fleet import Fleet, FleetSettings
-from cloudjhub.machine import STATES, Patience
+from cloudjhub.fleet import Fleet
 from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.probe import Answer, notebook_answers
 from cloudjhub.progress import StartReport
 from cloudjhub.server_start import Known, Running, ServerStart, Wanted
-
-log = logging.getLogger(__name__)
+from cloudjhub.spawner_traits import InstanceSpawnerTraits
+from cloudjhub.states import STATES
 
 _REFUSALS_BEFORE_DEAD = 2
 _SILENCES_BEFORE_HUNG = 10
 
 
-class InstanceSpawner(Spawner):
+class InstanceSpawner(InstanceSpawnerTraits, Spawner):
     """Starts each user's server on an EC2 instance of their own and stops it with the server."""
-
-    config_file = Unicode(
-        help="""The cluster's server_config.json, a path.
-
-        Default: the environment variable CLOUDJHUB_CONFIG, else
-        /etc/jupyterhub/server_config.json. A change of the file's contents takes effect at the
-        next start of a server, a change of this trait when the hub is restarted.
-        """,
-    ).tag(config=True)
-
-    @default("config_file")
-    def _default_config_file(self) -> str:
-        return os.environ.get("CLOUDJHUB_CONFIG", "/etc/jupyterhub/server_config.json")
-
-    batch_window_seconds = Float(
-        0.1,
-        min=0.0,
-        max=5.0,
-        help="""How long a login waits for others to share its EC2 call, seconds. Default 0.1.
-
-        EC2 takes 2 launches a second but up to 1000 machines in one launch. Takes effect when
-        the hub is restarted.
-        """,
-    ).tag(config=True)
-
-    busy_interval_seconds = Float(
-        1.0,
-        min=0.2,
-        help="""Seconds between two listings of all machines while a user waits. Default 1.
-
-        Takes effect when the hub is restarted.
-        """,
-    ).tag(config=True)
-
-    quiet_interval_seconds = Float(
-        30.0,
-        min=1.0,
-        help="""Seconds between two listings of all machines while nobody waits. Default 30.
-
-        Takes effect when the hub is restarted.
-        """,
-    ).tag(config=True)
-
-    ec2_threads = Integer(
-        16,
-        min=1,
-        help="""Most EC2 calls under way at the same time. Default 16.
-
-        Takes effect when the hub is restarted.
-        """,
-    ).tag(config=True)
-
-    ssh_threads = Integer(
-        32,
-        min=1,
-        help="""Most SSH connections to machines at the same time. Default 32.
-
-        Further logins wait for their turn. Takes effect when the hub is restarted.
-        """,
-    ).tag(config=True)
-
-    boot_timeout_seconds = Float(
-        240.0,
-        min=1.0,
-        help="""How long a machine may take from its start until its sshd answers, seconds.
-
-        Default 240. After that it is switched off and on once; if it stays silent it is replaced
-        by another with the same home volume. Takes effect at the next start.
-        """,
-    ).tag(config=True)
-
-    hang_timeout_seconds = Float(
-        20.0,
-        min=1.0,
-        help="""How long a machine that was running already may stay silent when its user logs
-        in, seconds. Default 20. Then it counts as hung and is switched off and on. Takes effect
-        at the next start.
-        """,
-    ).tag(config=True)
-
-    notebook_timeout_seconds = Float(
-        120.0,
-        min=1.0,
-        help="""How long the single-user server may take until it answers, seconds. Default 120.
-
-        Takes effect at the next start.
-        """,
-    ).tag(config=True)
-
-    # Above the sum of our own deadlines: JupyterHub's ends a start without a word to the user
-    # (str(TimeoutError) is empty, user.py), ours say what was waited for.
-    @default("start_timeout")
-    def _default_start_timeout(self) -> int:
-        return 1200
-
-    # At hub start a server that does not answer for this long is stopped (app.py,
-    # check_spawner); a network that is late must not stop a class.
-    @default("http_timeout")
-    def _default_http_timeout(self) -> int:
-        return 120
-
-    # Options are consumed by start(); without this JupyterHub warns that nobody does.
-    @default("apply_user_options")
-    def _default_apply_user_options(self) -> Any:
-        return lambda spawner, user_options: None
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -153,24 +41,6 @@ class InstanceSpawner(Spawner):
         self._refusals = 0
         self._silences = 0
         self._report: StartReport | None = None
-
-    # -- what is shared
-
-    @property
-    def cluster(self) -> Cluster:
-        """What all spawners of this hub share."""
-        return cluster_for(
-            ClusterSettings(
-                config_file=Path(self.config_file),
-                fleet=FleetSettings(
-                    batch_window_seconds=self.batch_window_seconds,
-                    busy_interval_seconds=self.busy_interval_seconds,
-                    quiet_interval_seconds=self.quiet_interval_seconds,
-                    ec2_threads=self.ec2_threads,
-                ),
-                ssh_threads=self.ssh_threads,
-            )
-        )
 
     @property
     def owner(self) -> Owner:
@@ -263,13 +133,8 @@ class InstanceSpawner(Spawner):
             notebook_seconds=self.notebook_timeout_seconds,
         )
         assert self._report is not None
-        start = ServerStart(self.cluster, wanted, self._report, patience=self._patience())
+        start = ServerStart(self.cluster, wanted, self._report, patience=self.patience)
         return await start.run(Known(self._instance_id, self._host_key), self._commit)
-
-    def _patience(self) -> Patience:
-        return Patience(
-            boot_seconds=self.boot_timeout_seconds, running_seconds=self.hang_timeout_seconds
-        )
 
     def _environment(self, private_ip: str) -> dict[str, str]:
         # JUPYTERHUB_SERVICE_URL, where the server listens, comes from these two.
@@ -380,7 +245,7 @@ class InstanceSpawner(Spawner):
 
     async def _stop_machine(self, fleet: Fleet, machine: Instance) -> None:
         try:
-            await machines.stop(fleet, machine, self._patience())
+            await machine_end.stop(fleet, machine, patience_seconds=self.boot_timeout_seconds)
         except CloudJHubError as error:
             self.log.error("%s of %s will be stopped later: %s", machine.id, self.owner, error)
             (await self.cluster.upkeep()).stop_later(machine.id)
@@ -409,7 +274,7 @@ class InstanceSpawner(Spawner):
         if self.cluster.config().on_user_delete == "keep":
             await self.stop()
             return
-        await machines.remove_for_ever(fleet, self.owner)
+        await machine_end.remove_for_ever(fleet, self.owner)
 
     async def rename(self, old_name: str, new_name: str) -> None:
         """A named server gets another name: machine and home follow by their tags."""
@@ -420,13 +285,3 @@ class InstanceSpawner(Spawner):
         ids += [home.id for home in await fleet.homes_of(old)]
         if ids:
             await fleet.tag(ids, owner_tags(new))
-
-    # -- options
-
-    @default("options_form")
-    def _default_options_form(self) -> Any:
-        return lambda spawner: options.form(spawner.cluster.config)
-
-    @default("options_from_form")
-    def _default_options_from_form(self) -> Any:
-        return options.from_form

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import CloudJHubError
+from cloudjhub.errors import CloudJHubError, TimedOut
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 # https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html names no bound;
 # its advice to repeat a request ends at about two minutes.
 SETTLE_SECONDS = 120.0
+
+_LONGEST_LISTING_SECONDS = 5.0
 
 
 @dataclass
@@ -97,9 +99,32 @@ class View:
             self._watchers -= 1
 
     async def changed(self) -> None:
-        """Return after the next listing, good or failed, or the next thing told."""
+        """Return after the next listing, good or failed."""
         async with self._changed:
             await self._changed.wait()
+
+    async def next_listing(self) -> None:
+        """Return after the next listing, good or failed, asked for soon since someone waits."""
+        with self.watching(), suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.changed(), _LONGEST_LISTING_SECONDS)
+
+    async def until(
+        self,
+        instance_id: str,
+        holds: Callable[[Instance | None], bool],
+        *,
+        what: str,
+        seconds: float,
+    ) -> None:
+        """Wait until ``holds`` is true of the machine (None: EC2 lists it no more).
+
+        Raises TimedOut, naming ``what`` was waited for.
+        """
+        deadline = time.monotonic() + seconds
+        while not holds(self.get(instance_id)):
+            if time.monotonic() > deadline:
+                raise TimedOut(f"Waited {seconds:.0f} s in vain for {what}.")
+            await self.next_listing()
 
     # -- what answers of EC2 said ahead of the listings
 

@@ -1,0 +1,52 @@
+"""The end of a session on a machine, and the end of a machine: both can be repeated."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+from cloudjhub.ec2_values import Instance
+from cloudjhub.errors import NotFound, TimedOut, WrongState
+from cloudjhub.fleet import Fleet
+from cloudjhub.naming import Owner
+from cloudjhub.states import STATES, OnStop
+
+log = logging.getLogger(__name__)
+
+_DETACH_SECONDS = 420.0  # a machine that shuts down holds its volumes
+
+
+async def stop(fleet: Fleet, machine: Instance, *, patience_seconds: float) -> None:
+    """Have EC2 stop a machine from whatever state it is in; one that is off or gone is fine.
+
+    A machine that is still booting is stopped as soon as EC2 allows. Raises EC2Error.
+    """
+    if STATES[machine.state].on_stop is OnStop.NOTHING:
+        return
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return await fleet.stop(machine.id)
+        except NotFound:
+            return
+        except WrongState:
+            if time.monotonic() > deadline:
+                raise
+        await fleet.view.next_listing()
+
+
+async def remove_for_ever(fleet: Fleet, owner: Owner) -> None:
+    """Terminate the owner's machines and delete their homes. Of what is gone already: done."""
+    owned = fleet.owned_by(owner)
+    for machine in owned:
+        await fleet.terminate(machine.id)
+    deadline = time.monotonic() + _DETACH_SECONDS
+    while homes := [home for home in await fleet.homes_of(owner) if home.state != "deleting"]:
+        for home in homes:
+            if home.state == "available":
+                log.warning("Deleting the home %s of %s for ever", home.id, owner)
+                with suppress(NotFound):
+                    await fleet.delete_volume(home)
+        if time.monotonic() > deadline:
+            raise TimedOut(f"The homes of {owner} are still attached: {[h.id for h in homes]}.")
+        await asyncio.sleep(1.0)

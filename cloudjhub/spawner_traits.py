@@ -1,0 +1,153 @@
+"""What an operator can set on InstanceSpawner, and where JupyterHub's defaults do not fit it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from traitlets import Float, Integer, Unicode, default
+from traitlets.config import LoggingConfigurable
+
+from cloudjhub import options
+from cloudjhub.cluster import Cluster, ClusterSettings, cluster_for
+from cloudjhub.fleet import FleetSettings
+from cloudjhub.machine import Patience
+
+
+class InstanceSpawnerTraits(LoggingConfigurable):
+    """The configurable part of InstanceSpawner; goes before Spawner among its bases."""
+
+    config_file = Unicode(
+        help="""The cluster's server_config.json, a path.
+
+        Default: the environment variable CLOUDJHUB_CONFIG, else
+        /etc/jupyterhub/server_config.json. A change of the file's contents takes effect at the
+        next start of a server, a change of this trait when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    @default("config_file")
+    def _default_config_file(self) -> str:
+        return os.environ.get("CLOUDJHUB_CONFIG", "/etc/jupyterhub/server_config.json")
+
+    batch_window_seconds = Float(
+        0.1,
+        min=0.0,
+        max=5.0,
+        help="""How long a login waits for others to share its EC2 call, seconds. Default 0.1.
+
+        EC2 takes 2 launches a second but up to 1000 machines in one launch. Takes effect when
+        the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    busy_interval_seconds = Float(
+        1.0,
+        min=0.2,
+        help="""Seconds between two listings of all machines while a user waits. Default 1.
+
+        Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    quiet_interval_seconds = Float(
+        30.0,
+        min=1.0,
+        help="""Seconds between two listings of all machines while nobody waits. Default 30.
+
+        Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    ec2_threads = Integer(
+        16,
+        min=1,
+        help="""Most EC2 calls under way at the same time. Default 16.
+
+        Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    ssh_threads = Integer(
+        32,
+        min=1,
+        help="""Most SSH connections to machines at the same time. Default 32.
+
+        Further logins wait for their turn. Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    boot_timeout_seconds = Float(
+        240.0,
+        min=1.0,
+        help="""How long a machine may take from its start until its sshd answers, seconds.
+
+        Default 240. After that it is switched off and on once; if it stays silent it is replaced
+        by another with the same home volume. Takes effect at the next start.
+        """,
+    ).tag(config=True)
+
+    hang_timeout_seconds = Float(
+        20.0,
+        min=1.0,
+        help="""How long a machine that was running already may stay silent when its user logs
+        in, seconds. Default 20. Then it counts as hung and is switched off and on. Takes effect
+        at the next start.
+        """,
+    ).tag(config=True)
+
+    notebook_timeout_seconds = Float(
+        120.0,
+        min=1.0,
+        help="""How long the single-user server may take until it answers, seconds. Default 120.
+
+        Takes effect at the next start.
+        """,
+    ).tag(config=True)
+
+    # Above the sum of our own deadlines: JupyterHub's ends a start without a word to the user
+    # (str(TimeoutError) is empty, user.py), ours say what was waited for.
+    @default("start_timeout")
+    def _default_start_timeout(self) -> int:
+        return 1200
+
+    # At hub start a server that does not answer for this long is stopped (app.py,
+    # check_spawner); a network that is late must not stop a class.
+    @default("http_timeout")
+    def _default_http_timeout(self) -> int:
+        return 120
+
+    # Options are consumed by start(); without this JupyterHub warns that nobody does.
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Any:
+        return lambda spawner, user_options: None
+
+    @default("options_form")
+    def _default_options_form(self) -> Any:
+        return lambda spawner: options.form(spawner.cluster.config)
+
+    @default("options_from_form")
+    def _default_options_from_form(self) -> Any:
+        return options.from_form
+
+    @property
+    def cluster(self) -> Cluster:
+        """What all spawners of this hub share."""
+        return cluster_for(
+            ClusterSettings(
+                config_file=Path(self.config_file),
+                fleet=FleetSettings(
+                    batch_window_seconds=self.batch_window_seconds,
+                    busy_interval_seconds=self.busy_interval_seconds,
+                    quiet_interval_seconds=self.quiet_interval_seconds,
+                    ec2_threads=self.ec2_threads,
+                ),
+                ssh_threads=self.ssh_threads,
+            )
+        )
+
+    @property
+    def patience(self) -> Patience:
+        """How long a start waits for a machine."""
+        return Patience(
+            boot_seconds=self.boot_timeout_seconds, running_seconds=self.hang_timeout_seconds
+        )
