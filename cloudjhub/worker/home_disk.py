@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import time
+from contextlib import suppress
 
 from .environment import skeleton_folder
 from .machine import Trouble, disk_trouble, run, under_root
@@ -117,10 +118,8 @@ def _check_writable(folder, volume_id):
 def _settle(account):
     """A new home: the skeleton's files, and all of it the account's own."""
     if os.path.isdir(skeleton_folder()):
-        try:
+        with suppress(OSError, shutil.Error):  # a home without its skeleton still works
             _copy_skeleton(skeleton_folder(), account)
-        except (OSError, shutil.Error):
-            pass  # a home without its skeleton still works
     account.own(account.home)
     os.chmod(account.home, 0o700)
 

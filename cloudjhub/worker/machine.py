@@ -4,6 +4,7 @@ import errno
 import os
 import pwd
 import subprocess
+from contextlib import suppress
 
 # What goes from the SSH session into the notebook's environment; nothing else does.
 KEPT_VARIABLES = (
@@ -73,7 +74,10 @@ class Account:
 
 
 def run(command, timeout_seconds=30.0):
-    """Run a system command; returns (exit code, stdout, stderr). Trouble if it is missing or hangs."""
+    """Run a system command; returns (exit code, stdout, stderr).
+
+    Trouble if the program is missing or does not end.
+    """
     try:
         done = subprocess.run(
             command,
@@ -95,11 +99,12 @@ def run(command, timeout_seconds=30.0):
 
 def disk_trouble(error):
     """Trouble for an OSError of the machine's own disk; says full and read-only plainly."""
+    where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Trouble(f"The machine's root disk is full ({error.filename}).")
+        return Trouble(f"The machine's root disk is full{where}.")
     if error.errno == errno.EROFS:
-        return Trouble(f"The machine's root disk is read-only ({error.filename}).")
-    return Trouble(f"The machine cannot use {error.filename}: {error.strerror}.")
+        return Trouble(f"The machine's root disk is read-only{where}.")
+    return Trouble(f"The machine refuses an operation{where}: {error.strerror or error}.")
 
 
 def make_folder(path, mode):
@@ -110,10 +115,8 @@ def make_folder(path, mode):
 
 def write_private(path, text):
     """Write a file anew as 0600; never into a file or link that somebody else put there."""
-    try:
+    with suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        pass
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

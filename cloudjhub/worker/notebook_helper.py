@@ -47,7 +47,7 @@ def answer_to(request):
         return _failure(str(trouble), environment)
     except OSError as error:
         return _failure(str(disk_trouble(error)), environment)
-    except Exception as error:  # noqa: BLE001 - the outermost loop; the hub must hear of it
+    except Exception as error:  # the outermost loop; the hub must hear of it
         words = traceback.format_exc()
         return _failure(f"The helper failed: {type(error).__name__}.", environment, words)
 
@@ -104,7 +104,7 @@ def _home_now(request):
 
 
 def _command(words, path):
-    return [find_program(words[0], path)] + list(words[1:])
+    return [find_program(words[0], path), *words[1:]]
 
 
 def _watch(server):

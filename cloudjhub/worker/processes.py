@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 TERMINATE_SECONDS = 5.0
 KILL_SECONDS = 5.0
@@ -95,7 +96,5 @@ def _gone(members, mark, seconds):
 
 def _signal(pids, number):
     for pid in pids:
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass

@@ -128,7 +128,7 @@ class Systemd:
             f"--lines={JOURNAL_LINES}",
         ]
         since = _record().get("since", 0)
-        return run(command + ["--unit=" + UNIT, f"--since=@{since}"])[1]
+        return run([*command, "--unit=" + UNIT, f"--since=@{since}"])[1]
 
 
 class Background:
@@ -141,7 +141,7 @@ class Background:
         write_private(path("notebook.log"), "")
         with open(path("notebook.log"), "ab") as log:
             process = subprocess.Popen(
-                ["runuser", "-u", launch.account.name, "--"] + launch.command,
+                ["runuser", "-u", launch.account.name, "--", *launch.command],
                 env=environment,
                 cwd=launch.account.home,
                 stdin=subprocess.DEVNULL,

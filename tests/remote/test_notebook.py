@@ -1,0 +1,361 @@
+"""Starting, watching and stopping a notebook server on a machine, over a real SSH session."""
+
+import json
+import os
+import socket
+import stat
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import jupyterhub
+import pytest
+
+from cloudjhub import notebook
+from cloudjhub.errors import NotebookError
+from cloudjhub.notebook import NotebookPlan
+from cloudjhub.remote import Output
+
+STAND_IN = str(Path(__file__).with_name("stand_in_server.py"))
+TOKEN = "s3cret-t0ken-of-the-user"
+
+
+def free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def plan_for(machine, mode: str = "serve", **changes) -> NotebookPlan:
+    host = machine.target.host
+    port = free_port(host)
+    plan = NotebookPlan(
+        command=(sys.executable, STAND_IN, mode, str(port)),
+        environment={
+            "JUPYTERHUB_API_TOKEN": TOKEN,
+            "JUPYTERHUB_SERVICE_URL": f"http://{host}:{port}/user/x/",
+            "ODD": 'two words, "quotes", $HOME, back\\slash,\nand a second line',
+        },
+        account="jupyter",
+        port=port,
+        home_volume_id=None,
+    )
+    return replace(plan, **changes)
+
+
+def ask(machine, plan: NotebookPlan) -> dict:
+    url = f"http://{machine.target.host}:{plan.port}/"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+def answering(machine, plan: NotebookPlan, wait_for) -> dict:
+    def once():
+        try:
+            return ask(machine, plan)
+        except OSError:
+            return None
+
+    return wait_for("the server's answer", once)
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that exist and are not zombies (nobody may be there to collect them)."""
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                found.add(pid)
+    return found
+
+
+@pytest.fixture
+def session(machine):
+    with machine.connect() as session:
+        yield session
+        notebook.stop(session)
+
+
+def test_server_runs_with_the_plans_environment_and_little_else(machine, session, wait_for):
+    plan = plan_for(machine)
+    state = notebook.start(session, plan)
+    assert state.running
+    assert state.home == "root-disk"
+    assert set(state.seconds) == {"prepare", "stop", "home", "launch"}
+    said = answering(machine, plan, wait_for)
+    environment = said["environment"]
+    assert plan.environment.items() <= environment.items()
+    assert environment["HOME"] == said["folder"] == str(machine.root / "home/jupyter")
+    assert environment["USER"] == environment["LOGNAME"] == "jupyter"
+    assert environment["JUPYTER_RUNTIME_DIR"] == str(machine.root / "run/cloudjhub/runtime")
+    assert environment["LOCALEC2_ID"] == machine.ident
+    for stranger in ("SSH_CONNECTION", "STRAY", "MACHINE_PATH", "SSH_ORIGINAL_COMMAND"):
+        assert stranger not in environment
+
+
+def test_server_outlives_its_session(machine, wait_for):
+    plan = plan_for(machine)
+    with machine.connect() as session:
+        pid = notebook.start(session, plan).pid
+    answering(machine, plan, wait_for)
+    with machine.connect() as session:
+        state = notebook.status(session)
+        assert (state.running, state.pid) == (True, pid)
+        assert "serving" in state.log_tail
+        notebook.stop(session)
+
+
+def test_second_start_ends_the_first_server(machine, session, wait_for):
+    plan = plan_for(machine)
+    first = notebook.start(session, plan)
+    answering(machine, plan, wait_for)
+    again = replace(plan, environment={**plan.environment, "RUN": "second"})
+    second = notebook.start(session, again)
+    assert second.pid != first.pid
+    assert not alive({first.pid})
+    assert answering(machine, plan, wait_for)["environment"]["RUN"] == "second"
+
+
+@pytest.mark.parametrize("mode", ["serve", "stubborn"])
+def test_stop_ends_kernels_in_sessions_of_their_own(machine, session, wait_for, mode):
+    plan = plan_for(machine, mode)
+    before = machine.pids()
+    notebook.start(session, plan)
+    answering(machine, plan, wait_for)
+    children = wait_for("server and two kernels", lambda: _three(machine.pids() - before))
+    notebook.stop(session)
+    assert not alive(children)
+    assert not notebook.status(session).running
+
+
+def _three(pids: set[int]) -> set[int] | None:
+    return pids if len(pids) >= 3 else None
+
+
+def test_stop_without_a_server_is_fine(fresh_machine):
+    with fresh_machine.connect() as session:
+        notebook.stop(session)
+        notebook.stop(session)
+        assert not notebook.status(session).running
+
+
+def test_death_at_the_start_shows_the_last_words_without_secrets(machine, session):
+    with pytest.raises(NotebookError) as caught:
+        notebook.start(session, plan_for(machine, "die"))
+    assert "ended as soon as" in str(caught.value)
+    assert "last words of the server" in caught.value.log_tail
+    assert "the token is [hidden]" in caught.value.log_tail
+    assert TOKEN not in caught.value.log_tail + str(caught.value)
+
+
+def test_death_later_is_seen_by_status(machine, session, wait_for):
+    plan = plan_for(machine)
+    state = notebook.start(session, plan)
+    answering(machine, plan, wait_for)
+    os.kill(state.pid, 9)
+    after = wait_for(
+        "the end of the server", lambda: _if(not (s := notebook.status(session)).running, s)
+    )
+    assert after.pid is None
+    assert "the token is [hidden]" in after.log_tail
+
+
+def _if(condition, value):
+    return value if condition else None
+
+
+def test_recycled_pid_is_not_taken_for_the_server(machine, session, wait_for):
+    """The recorded number now belongs to a stranger: neither reported nor killed."""
+    notebook.start(session, plan_for(machine))
+    notebook.stop(session)
+    file = machine.root / "run/cloudjhub/private/notebook.json"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "pid": os.getpid()}))
+    assert not notebook.status(session).running
+    notebook.stop(session)  # would end this very test
+
+
+def test_secrets_are_in_no_command_line_log_or_answer(machine, session, wait_for):
+    plan = plan_for(machine)
+    lines: list[str] = []
+    state = notebook.start(session, plan)
+    answering(machine, plan, wait_for)
+    for pid in machine.pids():
+        lines.append(Path(f"/proc/{pid}/cmdline").read_text())
+    assert any(STAND_IN in line for line in lines)
+    assert TOKEN not in "".join(lines)
+    assert TOKEN not in machine.log()
+    assert TOKEN not in str(state) + str(notebook.status(session)) + str(plan)
+    assert TOKEN not in notebook.command_line()
+
+
+def test_files_are_for_their_owner_only(machine, session):
+    notebook.start(session, plan_for(machine))
+    run = machine.root / "run/cloudjhub"
+    modes = {
+        name: oct(stat.S_IMODE((run / name).stat().st_mode))
+        for name in ("private", "runtime", "private/notebook.env", "notebook.log", "lock")
+    }
+    assert modes == {
+        "private": "0o700",
+        "runtime": "0o700",
+        "private/notebook.env": "0o600",
+        "notebook.log": "0o600",
+        "lock": "0o600",
+    }
+
+
+def test_planted_link_does_not_catch_the_secrets(machine, session):
+    notebook.start(session, plan_for(machine))
+    file, trap = machine.root / "run/cloudjhub/private/notebook.env", machine.root / "trap"
+    file.unlink()
+    trap.touch()
+    file.symlink_to(trap)
+    notebook.start(session, plan_for(machine))
+    assert trap.read_text() == ""
+
+
+def test_log_starts_anew_with_every_server(machine, session, wait_for):
+    with pytest.raises(NotebookError):
+        notebook.start(session, plan_for(machine, "die"))
+    plan = plan_for(machine)
+    notebook.start(session, plan)
+    answering(machine, plan, wait_for)
+    assert "last words" not in notebook.status(session).log_tail
+
+
+def test_port_of_somebody_else_is_named(machine, session):
+    plan = plan_for(machine)
+    with (
+        socket.create_server((machine.target.host, plan.port)),
+        pytest.raises(NotebookError, match=f"Port {plan.port} .* taken"),
+    ):
+        notebook.start(session, plan)
+
+
+def test_missing_program_is_named(machine, session):
+    with pytest.raises(NotebookError, match="worker AMI lacks no-such-server"):
+        notebook.start(session, plan_for(machine, command=("no-such-server",)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("with-dash", "x"), ("1ST", "x"), ("BELL", "\a"), ("NUL", "\0")]
+)
+def test_unusable_variable_is_named(machine, session, name, value):
+    with pytest.raises(NotebookError, match=f"environment variable '{name}'"):
+        notebook.start(session, plan_for(machine, environment={name: value}))
+
+
+def test_noise_of_login_shells_does_not_matter(fresh_machine):
+    noise = 'Welcome!\n{"ok": false}\ncloudjhub-answer: of course\nno newline at the end'
+    (fresh_machine.root / "noise").write_text(noise)
+    with fresh_machine.connect() as session:
+        assert notebook.start(session, plan_for(fresh_machine)).running
+        notebook.stop(session)
+
+
+def test_starts_that_meet_leave_one_server(fresh_machine):
+    plan = plan_for(fresh_machine)
+
+    def start(_: int) -> int | None:
+        with fresh_machine.connect(timeout_seconds=30) as session:
+            return notebook.start(session, plan).pid
+
+    with ThreadPoolExecutor(3) as pool:
+        pids = list(pool.map(start, range(3)))
+    assert len(set(pids)) == 3
+    with fresh_machine.connect() as session:
+        assert alive(set(pids)) == {notebook.status(session).pid}
+        notebook.stop(session)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("bash: line 1: sudo: command not found\n", "lacks sudo"),
+        ("sh: 1: sudo: not found\n", "lacks sudo"),
+        ("sudo: a password is required\n", "without a password"),
+        ("x is not in the sudoers file\n", "without a password"),
+        ("sudo: python3: command not found\n", "lacks python3"),
+        ("", "no answer (exit code 9)"),
+        (notebook.MARKER + "{cut", "no answer (exit code 9)"),
+    ],
+)
+def test_every_lack_of_an_answer_has_its_sentence(text, words):
+    with pytest.raises(NotebookError) as caught:
+        notebook.parse_answer(Output(9, text))
+    assert words in str(caught.value)
+
+
+def test_machine_without_sudo(fresh_machine):
+    (fresh_machine.root / "shims/sudo").write_text(
+        "#!/bin/sh\necho 'sudo: not found' >&2; exit 127\n"
+    )
+    with fresh_machine.connect() as session, pytest.raises(NotebookError, match="lacks sudo"):
+        notebook.status(session)
+
+
+def test_unusable_run_folder_is_named(fresh_machine):
+    (fresh_machine.root / "run").write_text("not a folder")
+    with fresh_machine.connect() as session, pytest.raises(NotebookError, match="run"):
+        notebook.start(session, plan_for(fresh_machine))
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    """As much of a hub as a single-user server asks for at its start."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps({"version": jupyterhub.__version__}).encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/hub/api"
+        server.shutdown()
+
+
+def test_real_single_user_server(fresh_machine, hub, wait_for):
+    plan = plan_for(fresh_machine, command=("jupyterhub-singleuser",))
+    config = fresh_machine.root / "etc"
+    config.mkdir()
+    (config / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
+    environment = {
+        **plan.environment,
+        "JUPYTER_CONFIG_PATH": str(config),
+        "JUPYTERHUB_API_URL": hub,
+        "JUPYTERHUB_ACTIVITY_URL": f"{hub}/users/x/activity",
+        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-x",
+        "JUPYTERHUB_USER": "x",
+        "JUPYTERHUB_SERVICE_PREFIX": "/user/x/",
+        "JUPYTERHUB_BASE_URL": "/",
+    }
+    url = f"http://{fresh_machine.target.host}:{plan.port}/user/x/api"
+
+    def version() -> str | None:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.headers["X-JupyterHub-Version"]
+
+    with fresh_machine.connect() as session:
+        notebook.start(session, replace(plan, environment=environment))
+        try:
+            assert wait_for("JupyterLab", version, 60) == jupyterhub.__version__
+        finally:
+            notebook.stop(session)
+            words = notebook.status(session).log_tail
+    assert TOKEN not in words
+    assert not (fresh_machine.pids() & alive(fresh_machine.pids()))
