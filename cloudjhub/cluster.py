@@ -10,6 +10,7 @@ from cloudjhub.config import ClusterConfig, ConfigFile
 from cloudjhub.ec2 import EC2
 from cloudjhub.fleet import Fleet, FleetSettings
 from cloudjhub.fleet.upkeep import Upkeep
+from cloudjhub.hearing import Hearing
 from cloudjhub.progress import UsualTimes
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Cluster:
     def __init__(self, settings: ClusterSettings):
         self.settings = settings
         self.times = UsualTimes()
+        self.hearing = Hearing()
         self.ssh_threads = ThreadPoolExecutor(settings.ssh_threads, thread_name_prefix="ssh")
         self._file = ConfigFile(settings.config_file)
         self._fleet: Fleet | None = None

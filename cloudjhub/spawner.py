@@ -6,6 +6,7 @@ are stands beside them, with the place in JupyterHub 6.1 that demands it.
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from jupyterhub import orm
@@ -23,8 +24,8 @@ from cloudjhub.server_start import Known, Running, ServerStart, Wanted
 from cloudjhub.spawner_traits import InstanceSpawnerTraits
 from cloudjhub.states import STATES
 
-_REFUSALS_BEFORE_DEAD = 2
-_SILENCES_BEFORE_HUNG = 10
+_REFUSALS_BEFORE_DEAD = 3  # a second apart
+_SILENCES_BEFORE_HUNG = 10  # a poll interval apart
 
 
 class InstanceSpawner(InstanceSpawnerTraits, Spawner):
@@ -36,9 +37,8 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._host_key: str | None = None
         self._token_id: int | None = None
         self._private_ip: str = ""
-        self._starting = False
-        self._failed = False
-        self._refusals = 0
+        self._start_under_way = False
+        self._start_went_wrong = False
         self._silences = 0
         self._report: StartReport | None = None
 
@@ -72,7 +72,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         """Forget the server, not the machine: JupyterHub calls this before each start too."""
         super().clear_state()
         self._token_id = None
-        self._refusals = self._silences = 0
+        self._silences = 0
 
     def _commit(self, instance: Instance, host_key: str) -> None:
         """Write the state in the middle of a start, so that a hub that dies now finds back.
@@ -104,21 +104,21 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     async def start(self) -> str:
         """Find, make or wake the user's machine and start the server there; gives its URL."""
-        self._starting, self._failed = True, False
+        self._start_under_way, self._start_went_wrong = True, False
         self._report = StartReport(self.cluster.times)
         try:
             running = await asyncio.wait_for(self._start(), self.start_timeout * 0.95)
         except asyncio.TimeoutError as error:
-            self._failed = True
+            self._start_went_wrong = True
             raise self._for_people(
                 TimedOut(f"Your server was not ready in {self.start_timeout * 0.95:.0f} s.")
             ) from error
         except CloudJHubError as error:
-            self._failed = True
+            self._start_went_wrong = True
             raise self._for_people(error) from error
         # A cancelled start stays "starting": poll() must answer None for stop() to be called
         # (user.py, stop), and must raise at once (apihandlers/users.py waits only 1 s).
-        self._starting = False
+        self._start_under_way = False
         return f"{self._scheme}://{running.instance.private_ip}:{running.port}"
 
     async def _start(self) -> Running:
@@ -172,9 +172,9 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         Never raises: JupyterHub takes an error here for "not running" (app.py, check_spawner).
         Never stops anything.
         """
-        if self._starting:
+        if self._start_under_way:
             return None
-        if self._failed:
+        if self._start_went_wrong:
             return await self._poll_after_failure()
         if self._instance_id is None:
             return 0
@@ -210,13 +210,13 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
     async def _poll_notebook(self, machine: Instance) -> int | None:
         if self.server is None or not machine.private_ip:
             return None
-        answer = await notebook_answers(machine.private_ip, self._port(), self._health_path())
-        self._refusals = self._refusals + 1 if answer is Answer.REFUSED else 0
+        answer = await self._notebook_says(machine.private_ip)
+        self.cluster.hearing.note(self.owner, heard=answer is not Answer.SILENT)
         self._silences = self._silences + 1 if answer is Answer.SILENT else 0
-        if self._refusals >= _REFUSALS_BEFORE_DEAD:
+        if answer is Answer.REFUSED:
             self.log.warning("%s of %s is up, its notebook server is not", machine.id, self.owner)
             return 1
-        if self._silences >= _SILENCES_BEFORE_HUNG:
+        if self._silences >= _SILENCES_BEFORE_HUNG and not self.cluster.hearing.deaf():
             self.log.warning(
                 "%s of %s hangs: running for EC2, silent for us. It is switched off and on at "
                 "the user's next start",
@@ -226,6 +226,16 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             return 1
         return None
 
+    async def _notebook_says(self, private_ip: str) -> Answer:
+        """One answer; a refusal only if it stays one for a few seconds."""
+        for attempt in range(_REFUSALS_BEFORE_DEAD):
+            if attempt:
+                await asyncio.sleep(1.0)
+            answer = await notebook_answers(private_ip, self._port(), self._health_path())
+            if answer is not Answer.REFUSED:
+                return answer
+        return answer
+
     # -- stop
 
     async def stop(self, now: bool = False) -> None:
@@ -234,14 +244,27 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         Errors are logged, not raised: JupyterHub would show "stopped" all the same and say
         nothing (handlers/base.py, stop_single_user). What failed is done later by the fleet.
         """
-        self._starting = self._failed = False
+        self._start_under_way = self._start_went_wrong = False
+        self.cluster.hearing.forget(self.owner)
         try:
             fleet = await self.cluster.fleet()
+            await fleet.view.refreshed()
             for machine in fleet.owned_by(self.owner):
                 await self._stop_machine(fleet, machine)
         except CloudJHubError as error:
-            self.log.error("The machine of %s is not stopped: %s", self.owner, error)
+            await self._stop_unseen(error)
         self._revoke_token()
+
+    async def _stop_unseen(self, error: CloudJHubError) -> None:
+        self.log.error(
+            "The machine of %s, %s, will be stopped when EC2 can be asked: %s",
+            self.owner,
+            self._instance_id,
+            error,
+        )
+        if self._instance_id:
+            with suppress(CloudJHubError):
+                (await self.cluster.upkeep()).stop_later(self._instance_id)
 
     async def _stop_machine(self, fleet: Fleet, machine: Instance) -> None:
         try:
