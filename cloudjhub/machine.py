@@ -129,11 +129,9 @@ class Machine:
         raise MachineNotAnswering(f"Your machine {self._id} does not come to rest.")
 
     def release(self) -> None:
-        """Give up a claim on a machine that is not tagged with the owner: it is a spare then."""
+        """Let go of the claim: now the tags decide, and without an owner it is a spare."""
         if self._id is not None:
-            machine = self._fleet.view.get(self._id)
-            if machine is None or not has_owner(machine.tags):
-                self._fleet.spares.release(self._id)
+            self._fleet.spares.release(self._id)
 
     def _present(self) -> Instance | None:
         return self._fleet.view.get(self._id) if self._id else None

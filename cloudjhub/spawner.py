@@ -146,7 +146,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     def _for_people(self, error: CloudJHubError) -> SpawnException:
         """The same error as the user shall read it, with the details in the log."""
-        self.log.error("No server for %s: %s", self.owner, error, exc_info=True)
+        self.log.error("No server for %s: %s: %s", self.owner, type(error).__name__, error)
         if isinstance(error, NotebookError) and error.log_tail:
             self.log.error("Last words of the server of %s:\n%s", self.owner, error.log_tail)
         shown = SpawnException(
