@@ -1,0 +1,122 @@
+"""``scripts/demo``: the whole system on this computer, until Ctrl-C."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from cloudjhub.demo.check import check
+from cloudjhub.demo.folder import ADMIN, default_folder
+from cloudjhub.demo.hub_files import clean_environment
+from cloudjhub.demo.stack import Demo, DemoSettings, with_boot_seconds
+from cloudjhub.errors import CloudJHubError
+
+_STARTED = time.monotonic()
+
+
+def say(text: str) -> None:
+    """One progress line."""
+    print(f"[{time.monotonic() - _STARTED:5.1f} s] {text}", flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(
+        prog="scripts/demo",
+        description="Run the whole of cloudJHub on this computer, without an AWS account: "
+        "an EC2 that lives here, JupyterHub, and a machine for everyone who logs in.",
+    )
+    command.add_argument("--port", type=int, default=8000, help="port of the hub (8000)")
+    command.add_argument(
+        "--state", type=Path, metavar="DIR", help=f"where files are kept ({default_folder()})"
+    )
+    command.add_argument(
+        "--boot-seconds",
+        type=float,
+        default=3.0,
+        metavar="N",
+        help="how long machines take to start, seconds (3)",
+    )
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="do what a newcomer would, in a fresh folder on a free port, and say what holds",
+    )
+    return command
+
+
+async def serve(settings: DemoSettings) -> None:
+    """Run the demo until somebody ends it."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        say("Already stopping; a moment, please." if stop.is_set() else "Stopping everything.")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end)
+    stopped = asyncio.create_task(stop.wait())
+    demo = Demo(settings, say=say)
+    starting = asyncio.create_task(demo.__aenter__())
+    try:
+        await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return
+        await starting
+        print(welcome(demo), flush=True)
+        failing = asyncio.create_task(demo.failure())
+        await asyncio.wait({failing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if failing.done():
+            await failing
+    finally:
+        starting.cancel()
+        with contextlib.suppress(BaseException):
+            await starting
+        await demo.stop()
+    say(f"Everything has ended; files stay in {demo.folder.path}.")
+
+
+def welcome(demo: Demo) -> str:
+    """What a newcomer needs to know."""
+    users = ", ".join(demo.settings.users)
+    return f"""
+    cloudJHub runs at {demo.url}
+
+      log in as    {users}
+      password     {demo.password(demo.settings.users[0])}
+
+      log in as    {ADMIN}
+      password     {demo.password(ADMIN)}
+
+    Everyone gets a machine of their own at the first login. Logs and files: {demo.folder.path}
+    Ctrl-C ends everything; the machines' files stay for the next time.
+"""
+
+
+def main() -> int:
+    """Run the command; the exit code says whether all went well."""
+    arguments = parser().parse_args()
+    # The local EC2 and its machines live in this process: nothing of the caller's AWS account,
+    # hub or web proxy may reach them.
+    environment = clean_environment(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    local = with_boot_seconds(arguments.boot_seconds)
+    if arguments.check:
+        return asyncio.run(check(local, folder=arguments.state))
+    folder = arguments.state or default_folder()
+    try:
+        asyncio.run(serve(DemoSettings(folder=folder, port=arguments.port, local=local)))
+    except CloudJHubError as error:
+        print(error.advice, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

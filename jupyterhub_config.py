@@ -1,0 +1,54 @@
+"""JupyterHub as this project runs it, on a manager in AWS and in the demo alike.
+
+What differs between hubs (who may log in, ports, certificates, group rules) stands in files of
+its own: every jupyterhub_config.d/*.py beside server_config.json is loaded last, in the order of
+the names, and may change what stands here.
+"""
+
+import os
+from pathlib import Path
+
+c = get_config()
+
+# What the cluster works from; written by the launch, read by the spawner again when it changes.
+server_config = Path(os.environ.get("CLOUDJHUB_CONFIG", "/etc/jupyterhub/server_config.json"))
+c.InstanceSpawner.config_file = str(server_config)
+
+# Registered by this project as an entry point: cloudjhub.InstanceSpawner.
+c.JupyterHub.spawner_class = "ec2-instance"
+
+# Nobody may log in until a file in jupyterhub_config.d says who: JupyterHub denies everyone when
+# neither allow_all nor allowed_users nor the like is set, and that is left as it is.
+
+# A restart of the hub must disturb nobody. By default JupyterHub stops every server (here: every
+# machine) and the proxy when it ends.
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.cleanup_proxy = False
+
+# Users' machines must reach the hub. JupyterHub's default, 127.0.0.1, is out of their sight.
+# With an address named, the hub listens there only; else everywhere, and machines are told the
+# host's own name, which on EC2 is its private address.
+hub_address = os.environ.get("CLOUDJHUB_HUB_IP", "")
+c.JupyterHub.hub_ip = hub_address or "0.0.0.0"
+c.JupyterHub.hub_connect_ip = hub_address
+
+# A machine takes from seconds to minutes; the progress page is better company than a page that
+# does not load. 0 also spares the log a warning for each start (default 10 seconds).
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
+
+# Logins that arrive together share EC2 calls, so the hundred and first need not be turned away.
+# EC2's own limits are kept by the spawner. 0 is no limit (default 100).
+c.JupyterHub.concurrent_spawn_limit = 0
+
+# Every named server is another machine that somebody pays for; an operator can allow them.
+c.JupyterHub.allow_named_servers = False
+
+# Whoever is idle is judged by the hub's times of last activity, so these are kept fresh: seconds
+# between two readings of the proxy's table (default 300).
+c.JupyterHub.last_activity_interval = 60
+
+# Leaving the page is not leaving the machine: work that runs goes on until it is idle.
+c.JupyterHub.shutdown_on_logout = False
+
+for extra in sorted((server_config.parent / "jupyterhub_config.d").glob("*.py")):
+    load_subconfig(str(extra.absolute()))
