@@ -205,6 +205,8 @@ def _transport(target: Target, timeout_seconds: float) -> paramiko.Transport:
         sock = socket.create_connection((target.host, target.port), timeout_seconds)
     except OSError as error:
         raise MachineNotAnswering(_why_no_connection(target, error, timeout_seconds)) from error
+    # SSH's small packets in both directions otherwise wait for delayed acknowledgements.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     transport = paramiko.Transport(sock, disabled_algorithms=WEAK_ALGORITHMS)
     transport.set_log_channel(WIRE_LOG)
     # Waits are bounded by our own deadline; the default of 15 s would cut longer ones short.
