@@ -87,11 +87,11 @@ class Session:
             broken = not self._transport.is_active()
             self.close()
             raise _run_error(self.target, timeout_seconds, broken=broken) from error
+        channel.close()  # frees the feeder, should stdin be left that nobody reads
         feeder.check(self.target)
         if exit_code == -1:
             self.close()
             raise _run_error(self.target, timeout_seconds, broken=True) from feeder.error
-        channel.close()
         return Output(exit_code, text.decode("utf-8", "replace"))
 
     def close(self) -> None:

@@ -55,7 +55,8 @@ def family(leader, mark):
 def end_family(leader, mark):
     """End a whole family: SIGTERM, then SIGKILL to what is left. True once all are gone."""
     members = family(leader, mark)
-    _signal(members, signal.SIGTERM)
+    # runuser ends with its child; told to end, it kills the child after 2 s (su-common.c).
+    _signal({pid for pid in members if _name(pid) != "runuser"}, signal.SIGTERM)
     if _gone(members, mark, TERMINATE_SECONDS):
         return True
     deadline = time.monotonic() + KILL_SECONDS
@@ -68,6 +69,14 @@ def end_family(leader, mark):
 
 def _all_pids():
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _name(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def _environment(pid):
