@@ -1,0 +1,97 @@
+"""The parts of one local EC2 and the lock they share."""
+
+import threading
+from pathlib import Path
+
+from cloudjhub.local import network, persistence
+from cloudjhub.local.calls import CallLog
+from cloudjhub.local.capacity import CapacityLimits
+from cloudjhub.local.faults import Faults
+from cloudjhub.local.lifecycle import Lifecycle
+from cloudjhub.local.machines.base import Machine, MachineSpec
+from cloudjhub.local.machines.disk import hostname_of
+from cloudjhub.local.machines.fleet import Kind, Machines
+from cloudjhub.local.moto_layer.backend import LocalBackend
+from cloudjhub.local.scheduler import Scheduler
+from cloudjhub.local.settings import LocalSettings
+from cloudjhub.local.volumes import Volumes
+
+
+class Engine:
+    """Holds what the API's answers and the machines' stages work on.
+
+    ``lock`` guards the backend and is never held while a machine does something. Whoever needs
+    a machine's lock as well takes the machine's first.
+    """
+
+    def __init__(self, state_dir: Path, settings: LocalSettings, kind: Kind):
+        self.state_dir = state_dir
+        self.settings = settings
+        self.lock = threading.RLock()
+        self.backend: LocalBackend = persistence.load(state_dir) or LocalBackend(settings.region)
+        self.scheduler = Scheduler(settings.workers)
+        self.calls = CallLog()
+        self.machines = Machines(kind, self._spec)
+        self.volumes = Volumes(self, state_dir / "volumes")
+        self.capacity = CapacityLimits(self)
+        self.faults = Faults(self)
+        self.lifecycle = Lifecycle(self)
+        self.store = persistence.Store(state_dir, self._frozen)
+        self.backend.on_volume_deleted = self.volumes.deleted
+
+    def start(self) -> None:
+        with self.lock:
+            self.scheduler.start()
+            self.volumes.resume()
+            self.lifecycle.resume()
+            self.lifecycle.watch()
+            self.store.start()
+
+    def close(self) -> None:
+        """Powers every machine off and saves. Disks stay."""
+        self.scheduler.close()
+        for _, machine in self.machines.on():
+            with machine.lock:
+                machine.power_off()
+        self.store.close()
+
+    def changed(self) -> None:
+        """Something that must survive has changed."""
+        self.store.changed()
+
+    def stage_seconds(self, stage: str) -> float:
+        usual = getattr(self.settings, f"{stage}_seconds")
+        return self.faults.stage_seconds(stage, usual)
+
+    def can_host(self, cidr: str) -> bool:
+        """Whether machines can have addresses of this subnet."""
+        return self.machines.kind.variant == "standin" or network.is_loopback(cidr)
+
+    def machine(self, instance_id: str) -> Machine:
+        """Raises KeyError for an unknown instance."""
+        return self.machines.get(instance_id)
+
+    def console(self, instance_id: str) -> str:
+        return self.machines.get(instance_id).console()
+
+    def set_impaired(self, instance_id: str, impaired: bool) -> None:
+        with self.lock:
+            if instance := self.backend.instances.get(instance_id):
+                instance.impaired = impaired
+
+    def _spec(self, instance_id: str) -> MachineSpec:
+        instance = self.backend.instances[instance_id]
+        key_pair = self.backend.key_pairs.get(instance.key_name or "")
+        address = instance.private_ip or "0.0.0.0"
+        return MachineSpec(
+            instance_id=instance_id,
+            address=address,
+            hostname=hostname_of(address),
+            authorized_key=key_pair.public_key.strip() if key_pair else "",
+            folder=self.state_dir / "machines" / instance_id,
+            volumes=self.volumes.folder,
+        )
+
+    def _frozen(self) -> bytes:
+        with self.lock:
+            return persistence.content_bytes(self.backend)

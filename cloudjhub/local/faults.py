@@ -1,0 +1,195 @@
+"""Trouble on order. The same as Python methods here and over HTTP under ``/_local/faults``."""
+
+import signal
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from cloudjhub.local import processes
+from cloudjhub.local.buckets import Buckets, Rate
+from cloudjhub.local.moto_layer.refusals import Refusal
+
+if TYPE_CHECKING:
+    from cloudjhub.local.engine import Engine
+
+Stage = Literal["pending", "boot", "stopping", "shutting_down", "volume"]
+Silence = Literal["close", "reset", "silent"]
+STAGES = ("pending", "boot", "stopping", "shutting_down", "volume")
+SILENCES = ("close", "reset", "silent")
+
+
+@dataclass
+class Order:
+    """The next ``times`` calls of an action are refused like this."""
+
+    code: str
+    message: str
+    status: int
+    times: int
+
+
+class Faults:
+    """Every method can be called at any time, from any thread; ``clear()`` ends them all.
+
+    Instances terminated behind someone's back need no fault: call the API.
+    """
+
+    def __init__(self, engine: "Engine"):
+        self._engine = engine
+        self._lock = threading.RLock()
+        self.lag_seconds = 0.0
+        self.silence: Silence | None = None
+        self._slow: dict[str, float] = {}
+        self._hung: dict[str, bool] = {}
+        self._dying: set[str] = set()
+        self._orders: dict[str, Order] = {}
+        self._buckets = Buckets() if engine.settings.throttle else None
+
+    # -- orders --------------------------------------------------------------------------------
+
+    def slow(self, stage: Stage, seconds: float) -> None:
+        """A stage takes this long instead of what the settings say."""
+        if stage not in STAGES:
+            raise ValueError(f"stage must be one of {', '.join(STAGES)}: {stage}")
+        with self._lock:
+            self._slow[stage] = float(seconds)
+
+    def lag(self, seconds: float) -> None:
+        """Instances launched from now on are unknown to the API for this long."""
+        self.lag_seconds = float(seconds)
+
+    def hang(self, instance_id: str, heals: bool = True) -> None:
+        """The machine stops doing anything: its port accepts and says nothing.
+
+        ``heals``: whether it is well after the next stop and start, or after a reboot.
+        """
+        with self._lock:
+            self._hung[instance_id] = bool(heals)
+        self._freeze(instance_id)
+
+    def release(self, instance_id: str) -> None:
+        """A machine that hangs goes on."""
+        with self._lock:
+            self._hung.pop(instance_id, None)
+        self._engine.set_impaired(instance_id, False)
+        machine = self._engine.machine(instance_id)
+        with machine.lock:
+            machine.thaw()
+
+    def die(self, instance_id: str, terminated: bool = False) -> None:
+        """Kills the machine; EC2 notices and calls the instance stopped, or terminated."""
+        with self._lock:
+            if terminated:
+                self._dying.add(instance_id)
+        processes.send(self._engine.machine(instance_id).pids()[:1], signal.SIGKILL)
+
+    def unreachable(self, mode: Silence = "close") -> None:
+        """No EC2 call is answered: closed, reset, or kept waiting for ever ("silent")."""
+        if mode not in SILENCES:
+            raise ValueError(f"mode must be one of {', '.join(SILENCES)}: {mode}")
+        self.silence = mode
+
+    def throttle(self, on: bool = True, rates: dict[str, Any] | None = None) -> None:
+        """EC2's request limits, with full buckets. ``rates``: action -> [burst, per second]."""
+        own = {action: Rate(*map(float, rate)) for action, rate in (rates or {}).items()}
+        self._buckets = Buckets(own) if on else None
+
+    def capacity(self, instance_type: str, zone: str, slots: int | None = 0) -> None:
+        """EC2 has this many instances of the type in the zone, used ones included; None: any."""
+        limits = self._engine.capacity
+        with self._engine.lock:
+            limits.slots.pop((instance_type, zone), None)
+            if slots is not None:
+                limits.slots[(instance_type, zone)] = int(slots)
+
+    def vcpu_quota(self, vcpus: int | None = None) -> None:
+        """The account may use this many vCPUs; None: any number."""
+        with self._engine.lock:
+            self._engine.capacity.vcpu_quota = vcpus
+
+    def refuse(
+        self,
+        action: str,
+        code: str = "InternalError",
+        message: str = "On order",
+        *,
+        status: int = 500,
+        times: int = 1,
+    ) -> None:
+        """The next calls of an action get this error."""
+        with self._lock:
+            self._orders[action] = Order(code, message, int(status), int(times))
+
+    # -- their end -----------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Ends every fault; limits are as the settings say again."""
+        for instance_id in list(self._hung):
+            self.release(instance_id)
+        settings = self._engine.settings
+        with self._lock:
+            self.lag_seconds, self.silence = 0.0, None
+            self._slow.clear()
+            self._dying.clear()
+            self._orders.clear()
+            self._buckets = Buckets() if settings.throttle else None
+        with self._engine.lock:
+            self._engine.capacity.slots = dict(settings.capacity)
+            self._engine.capacity.vcpu_quota = settings.vcpu_quota
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is ordered now, as JSON knows it."""
+        limits = self._engine.capacity
+        return {
+            "slow": dict(self._slow),
+            "lag": self.lag_seconds,
+            "hang": dict(self._hung),
+            "unreachable": self.silence,
+            "throttle": self._buckets is not None,
+            "capacity": [[*kind, slots] for kind, slots in list(limits.slots.items())],
+            "vcpu_quota": limits.vcpu_quota,
+            "refuse": {action: vars(order) for action, order in list(self._orders.items())},
+        }
+
+    # -- what the rest of the local EC2 asks ---------------------------------------------------
+
+    def stage_seconds(self, stage: str, usual: float) -> float:
+        return self._slow.get(stage, usual)
+
+    def before(self, action: str) -> None:
+        """Refuses a call if that was ordered."""
+        with self._lock:
+            order = self._orders.get(action)
+            if order is None:
+                return
+            order.times -= 1
+            if order.times <= 0:
+                del self._orders[action]
+        raise Refusal(order.code, order.message, status=order.status)
+
+    def admit(self, action: str, *, narrowed: bool, instances: int) -> bool:
+        buckets = self._buckets
+        return buckets is None or buckets.take(action, narrowed=narrowed, instances=instances)
+
+    def booted(self, instance_id: str) -> None:
+        """A machine came up: those that do not heal hang again."""
+        with self._lock:
+            heals = self._hung.get(instance_id)
+            if heals:
+                del self._hung[instance_id]
+        if heals is False:
+            self._freeze(instance_id)
+        elif heals:
+            self._engine.set_impaired(instance_id, False)
+
+    def dies_for_good(self, instance_id: str) -> bool:
+        with self._lock:
+            found = instance_id in self._dying
+            self._dying.discard(instance_id)
+        return found
+
+    def _freeze(self, instance_id: str) -> None:
+        machine = self._engine.machine(instance_id)
+        with machine.lock:
+            machine.freeze()
+        self._engine.set_impaired(instance_id, True)

@@ -1,0 +1,96 @@
+"""What a new account gets so that a cluster can be started in it at once."""
+
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudjhub.local.machines.disk import write_private
+
+if TYPE_CHECKING:
+    from cloudjhub.local.engine import Engine
+
+KEY_NAME = "cloudjhub-local"
+IMAGE_NAME = "cloudjhub-local-worker"
+GROUP_NAME = "cloudjhub-local-worker"
+ZONES = ("a", "b")
+#: 4091 machines in each
+SUBNET_PREFIX = 20
+
+
+def seed(engine: "Engine", cidr: str) -> dict[str, str]:
+    """Makes what is missing of: VPC, a subnet per zone, group, key pair, image. Returns ids.
+
+    Keys: ``vpc``, ``subnet-a``, ``subnet-b``, ``group``, ``image``.
+    """
+    backend, ids = engine.backend, engine.backend.seeded
+    with engine.lock:
+        if ids.get("vpc") not in backend.vpcs:
+            ids["vpc"] = backend.create_vpc(cidr).id
+        _seed_subnets(engine, cidr)
+        if ids.get("group") not in backend.groups[ids["vpc"]]:
+            group = backend.create_security_group(
+                GROUP_NAME, "Workers of a local cluster", vpc_id=ids["vpc"]
+            )
+            ids["group"] = group.id
+        if ids.get("image") not in backend.amis:
+            image = backend.register_image(
+                name=IMAGE_NAME, description="A machine of this computer"
+            )
+            ids["image"] = image.id
+        _seed_key_pair(engine)
+        engine.changed()
+        return dict(ids)
+
+
+def key_file(engine: "Engine") -> Path:
+    return engine.state_dir / f"{KEY_NAME}.pem"
+
+
+def server_config(engine: "Engine", ids: dict[str, str], endpoint_url: str) -> dict[str, Any]:
+    """The keys of server_config.json that say where and what machines are."""
+    kind = engine.machines.kind
+    return {
+        "REGION": engine.settings.region,
+        "EC2_ENDPOINT_URL": endpoint_url,
+        "WORKER_AMI": ids["image"],
+        "SUBNET_ID": ids["subnet-a"],
+        "WORKER_SECURITY_GROUPS": [ids["group"]],
+        "KEY_NAME": KEY_NAME,
+        "WORKER_KEY_FILE": str(key_file(engine)),
+        "WORKER_USERNAME": kind.control_account,
+        "NOTEBOOK_USERNAME": kind.notebook_account,
+        "WORKER_SSH_PORT": engine.settings.ssh_port,
+    }
+
+
+def _seed_subnets(engine: "Engine", cidr: str) -> None:
+    ids = engine.backend.seeded
+    known = {subnet_id for subnets in engine.backend.subnets.values() for subnet_id in subnets}
+    blocks = ipaddress.ip_network(cidr).subnets(new_prefix=SUBNET_PREFIX)
+    for letter, block in zip(ZONES, blocks, strict=False):
+        if ids.get(f"subnet-{letter}") not in known:
+            subnet = engine.backend.create_subnet(
+                ids["vpc"], str(block), availability_zone=engine.settings.zone(letter)
+            )
+            ids[f"subnet-{letter}"] = subnet.id
+
+
+def _seed_key_pair(engine: "Engine") -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    path = key_file(engine)
+    if KEY_NAME in engine.backend.key_pairs and path.exists():
+        return
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    write_private(path, private)
+    engine.backend.delete_key_pair(KEY_NAME)
+    engine.backend.import_key_pair(KEY_NAME, public, {})

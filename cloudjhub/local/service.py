@@ -1,0 +1,158 @@
+"""LocalEC2: starts the parts in order and ends them in order."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from cloudjhub.local import network, persistence, processes, seeding
+from cloudjhub.local.engine import Engine
+from cloudjhub.local.faults import Faults
+from cloudjhub.local.machines.fleet import Machines, choose_kind
+from cloudjhub.local.server import Server
+from cloudjhub.local.settings import LocalEC2Error, LocalSettings
+
+
+class LocalEC2:
+    """An EC2 on this computer, kept in ``state_dir``.
+
+    ``port`` 0 takes any free one. Making the object starts nothing; :meth:`start` and
+    :meth:`stop` do, as does using it as a context manager. After :meth:`stop` it can be started
+    again. Everything that can go wrong on this computer is a LocalEC2Error.
+    """
+
+    def __init__(self, state_dir: Path, settings: LocalSettings | None = None, port: int = 0):
+        self.state_dir = Path(state_dir).resolve()
+        self.settings = settings or LocalSettings()
+        self._port = port
+        self._engine: Engine | None = None
+        self._server: Server | None = None
+        self._lock: IO[str] | None = None
+        self._claim: network.NetworkClaim | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
+
+    # -- starting and stopping -----------------------------------------------------------------
+
+    def start(self) -> None:
+        """Returns when the API answers. Instances that ran last time are ``stopped``."""
+        if self._engine is not None:
+            return
+        self._lock = persistence.lock_folder(self.state_dir)
+        try:
+            self._start_parts()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start_parts(self) -> None:
+        (self.state_dir / "machines").mkdir(mode=0o700, exist_ok=True)
+        (self.state_dir / "volumes").mkdir(mode=0o700, exist_ok=True)
+        # What a predecessor that was killed may have left.
+        processes.kill_all(processes.Finder(self.state_dir))
+        kind = choose_kind(self.settings, self.state_dir)
+        engine = Engine(self.state_dir, self.settings, kind)
+        if number := engine.backend.seeded.get("network"):
+            self._claim = network.reclaim(int(number), self.settings.ssh_port)
+        self._server = Server(engine, self._port)
+        self._reaper = self._start_reaper()
+        self._engine = engine
+        engine.start()
+        self._server.start()
+
+    def _start_reaper(self) -> subprocess.Popen[bytes]:
+        """A process that outlives ours, should ours be killed, and then ends the machines."""
+        command = [sys.executable, "-I", "-S", processes.__file__, str(self.state_dir)]
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """Ends every process it started. Disks, volumes and what EC2 knows stay."""
+        if self._server:
+            self._server.stop()
+        if self._engine:
+            self._engine.close()
+        if self._reaper and self._reaper.stdin:
+            self._reaper.stdin.close()
+            self._reaper.wait()
+        if self._claim:
+            self._claim.close()
+        if self._lock:
+            self._lock.close()
+        self._server = self._engine = self._reaper = self._claim = self._lock = None
+
+    def __enter__(self) -> "LocalEC2":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # -- what it offers ------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """Raises LocalEC2Error unless started."""
+        if self._engine is None:
+            raise LocalEC2Error("The local EC2 is not started.")
+        return self._engine
+
+    @property
+    def endpoint_url(self) -> str:
+        """``http://127.0.0.1:PORT``."""
+        if self._server is None:
+            raise LocalEC2Error("The local EC2 is not started.")
+        return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def variant(self) -> str:
+        """Which machines these are: userns, plain or standin."""
+        return self.engine.machines.kind.variant
+
+    @property
+    def faults(self) -> Faults:
+        return self.engine.faults
+
+    @property
+    def machines(self) -> Machines:
+        """``machines.get(instance_id)``: see :class:`cloudjhub.local.machines.base.Machine`."""
+        return self.engine.machines
+
+    def calls(self) -> dict[str, dict[str, int]]:
+        """Action -> ``{"ok": n, "throttled": n, "error": n}`` since the start or the reset."""
+        return self.engine.calls.counts()
+
+    def reset_calls(self) -> None:
+        self.engine.calls.reset()
+
+    def seed(self) -> dict[str, Any]:
+        """Makes VPC, subnets, security group, key pair and image, or finds them again.
+
+        Returns the keys of server_config.json that name them. The private key is in a file of
+        the state folder that only its owner can read.
+        """
+        engine = self.engine
+        if self._claim is None:
+            self._claim = network.claim_free(self.settings.ssh_port)
+            engine.backend.seeded["network"] = str(self._claim.number)
+        ids = seeding.seed(engine, self._claim.cidr)
+        return seeding.server_config(engine, ids, self.endpoint_url)
+
+    def environment(self) -> dict[str, str]:
+        """What points boto3 or the aws command here. The keys open nothing anywhere."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_DEFAULT_REGION": self.settings.region,
+        }

@@ -1,0 +1,52 @@
+"""What can be set about the local EC2 before it starts, and its one error."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cloudjhub.errors import CloudJHubError
+
+Variant = Literal["auto", "userns", "plain", "standin"]
+
+#: (instance type, availability zone) -> how many such instances EC2 "has"
+Capacity = dict[tuple[str, str], int]
+
+
+class LocalEC2Error(CloudJHubError):
+    """The local EC2 cannot do what was asked of it on this computer."""
+
+    remedy = ""
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """Times are seconds and may be 0.
+
+    ``variant`` chooses the machines: ``userns`` (own user, process and mount namespace),
+    ``plain`` (nothing but an sshd of its own), ``auto`` (the first of the two this computer
+    allows), ``standin`` (no process at all: for measuring a thousand of them).
+
+    ``capacity`` and ``vcpu_quota`` limit launches and starts; absent means unlimited.
+    ``throttle`` turns EC2's documented request limits on. All three can be changed while it
+    runs, see :class:`cloudjhub.local.faults.Faults`.
+    """
+
+    region: str = "us-east-1"
+    variant: Variant = "auto"
+    pending_seconds: float = 1.0
+    boot_seconds: float = 1.0
+    stopping_seconds: float = 1.0
+    shutting_down_seconds: float = 1.0
+    #: how long EC2 goes on listing a terminated instance; EC2 itself: about an hour
+    terminated_seconds: float = 3600.0
+    #: each of creating, attaching and detaching a volume
+    volume_seconds: float = 0.5
+    ssh_port: int = 2222
+    throttle: bool = False
+    capacity: Capacity = field(default_factory=dict)
+    vcpu_quota: int | None = None
+    #: machines that may boot or die at the same moment
+    workers: int = 4
+
+    def zone(self, letter: str) -> str:
+        """``"a"`` -> ``"us-east-1a"``."""
+        return f"{self.region}{letter}"
