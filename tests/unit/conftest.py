@@ -141,7 +141,9 @@ class FakeEC2:
                 {tag["Key"]: tag["Value"] for tag in each["Tags"]}
                 for each in arguments["TagSpecifications"]
             )
-            home = any(disk["DeviceName"] == HOME_DEVICE for disk in arguments["BlockDeviceMappings"])
+            home = any(
+                disk["DeviceName"] == HOME_DEVICE for disk in arguments["BlockDeviceMappings"]
+            )
             machines = [self.add("pending", tags=machine_tags) for _ in range(granted)]
             for machine in machines if home else []:
                 disk = self.add_disk(attached_to=machine.id, tags=disk_tags)
@@ -202,9 +204,7 @@ class FakeEC2:
 
     def detach(self, volume_id, instance_id, device):
         self._called("detach", volume_id, instance_id, device)
-        self.disks[volume_id] = replace(
-            self.disks[volume_id], state="available", attached_to=None
-        )
+        self.disks[volume_id] = replace(self.disks[volume_id], state="available", attached_to=None)
         self.change(instance_id, volumes={})
 
     def delete_volume(self, volume_id):

@@ -173,7 +173,9 @@ def test_a_configuration_cannot_be_changed(config):
 
 
 def test_every_key_says_what_it_means():
-    assert [name for name, field in ClusterConfig.model_fields.items() if not field.description] == []
+    assert [
+        name for name, field in ClusterConfig.model_fields.items() if not field.description
+    ] == []
 
 
 # -- the file, read again

@@ -1,0 +1,72 @@
+"""What users may choose, and what reaches a start through the form, an address or REST."""
+
+import pytest
+
+from cloudjhub import options
+from cloudjhub.config import ClusterConfig
+from cloudjhub.errors import ConfigError, UnknownOption
+from cloudjhub.options import Options
+
+
+@pytest.fixture
+def choosy(config_values):
+    return ClusterConfig.model_validate(
+        {**config_values, "WORKER_INSTANCE_TYPE_CHOICES": ["t3.large", "g5.xlarge"]}
+    )
+
+
+@pytest.mark.parametrize("raw", [{}, {"instance_type": ""}, {"instance_type": None}])
+def test_no_choice_is_the_clusters_type(choosy, raw):
+    assert options.checked(raw, choosy) == Options(instance_type=None)
+
+
+@pytest.mark.parametrize("kind", ["t3.medium", "t3.large", "g5.xlarge"])
+def test_what_is_on_offer_may_be_chosen(choosy, kind):
+    assert options.checked({"instance_type": kind}, choosy).instance_type == kind
+
+
+def test_a_type_that_is_not_on_offer_is_refused_with_what_is(choosy):
+    with pytest.raises(UnknownOption, match=r"p5\.48xlarge.*there is: t3\.medium, t3\.large"):
+        options.checked({"instance_type": "p5.48xlarge"}, choosy)
+
+
+def test_a_type_that_is_offered_no_more_is_refused(config):
+    with pytest.raises(UnknownOption):
+        options.checked({"instance_type": "t3.large"}, config)
+
+
+@pytest.mark.parametrize("kind", [["t3.medium"], {"a": 1}, 5, True])
+def test_rest_may_send_any_json_and_is_refused_in_words(choosy, kind):
+    with pytest.raises(UnknownOption):
+        options.checked({"instance_type": kind}, choosy)
+
+
+def test_an_unknown_option_is_refused_by_name(choosy):
+    with pytest.raises(UnknownOption, match="'image'"):
+        options.checked({"image": "x"}, choosy)
+
+
+def test_the_form_offers_each_type_once(config_values):
+    config = ClusterConfig.model_validate(
+        {**config_values, "WORKER_INSTANCE_TYPE_CHOICES": ["t3.large", "t3.medium"]}
+    )
+    form = options.form(lambda: config)
+    assert form.count("<option>") == 2
+    assert form.index("t3.medium") < form.index("t3.large")
+
+
+def test_without_a_choice_there_is_no_form(config):
+    assert options.form(lambda: config) == ""
+
+
+def test_a_broken_configuration_shows_no_form():
+    def broken():
+        raise ConfigError(["broken"])
+
+    assert options.form(broken) == ""
+
+
+def test_a_posted_form_and_a_query_become_options(choosy):
+    raw = options.from_form({"instance_type": ["t3.large"], "empty": []})
+    assert raw == {"instance_type": "t3.large"}
+    assert options.checked(raw, choosy) == Options("t3.large")
