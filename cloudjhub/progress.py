@@ -15,7 +15,10 @@ _REMEMBERED = 50
 
 @dataclass(frozen=True)
 class Phase:
-    """One step of a start. ``first`` and ``last`` are its part of the progress bar, percent."""
+    """One step of a start; ``done`` "" where its end is not worth a word.
+
+    ``first`` and ``last`` are its part of the progress bar, percent.
+    """
 
     name: str
     doing: str
@@ -24,28 +27,28 @@ class Phase:
     last: int
 
 
-LOOK = Phase("look", "Looking for your machine", "Looked for your machine", 2, 5)
+LOOK = Phase("look", "Looking for your machine", "", 2, 5)
 SHUTDOWN = Phase(
-    "shutdown", "Your machine is still shutting down", "Your machine has shut down", 5, 10
+    "shutdown", "Your machine is still shutting down", "It has shut down", 5, 10
 )
 LAUNCH = Phase("launch", "Getting you a new machine", "You have a machine", 5, 15)
-START = Phase("start", "Starting your machine", "Your machine is switched on", 15, 40)
-BOOT = Phase("boot", "Your machine is booting", "Your machine answers", 40, 75)
+START = Phase("start", "Starting your machine", "Switched on", 15, 40)
+BOOT = Phase("boot", "Your machine is booting", "It answers", 40, 75)
 RECOVER = Phase(
     "recover",
     "Your machine does not answer; switching it off and on again",
-    "Your machine was switched off",
+    "Switched off",
     10,
     15,
 )
 REPLACE = Phase(
     "replace",
     "Your machine stays silent; you get another one with your files",
-    "The silent machine was set aside",
+    "The silent one is set aside",
     10,
     15,
 )
-HOME = Phase("home", "Connecting your files", "Your files are connected", 75, 80)
+HOME = Phase("home", "Connecting your files", "Connected", 75, 80)
 NOTEBOOK = Phase("notebook", "Starting your notebook server", "Your notebook server runs", 80, 98)
 
 
@@ -90,7 +93,7 @@ class StartReport:
         yield
         took = time.monotonic() - self._phase_began
         self._times.add(phase, took)
-        self._past = f"{phase.done} after {_seconds(took)}. " if took >= 1 else ""
+        self._past = f"{phase.done} after {_seconds(took)}. " if phase.done and took >= 1 else ""
         self._phase = None
 
     def note(self, message: str) -> None:

@@ -1,0 +1,72 @@
+"""The pages as people see them, in Chromium."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def _log_in(site, page, name):
+    await page.goto(f"{site.demo.url}/hub/home")
+    await page.get_by_label("Username").fill(name)
+    await page.get_by_label("Password").fill(site.demo.password(name))
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url(re.compile(r"/hub/home"))
+
+
+async def test_from_the_login_page_to_a_cell_that_ran(site, page, shoot):
+    await page.goto(site.demo.url)
+    await shoot("1-login")
+    await _log_in(site, page, "student01")
+    await page.get_by_role("button", name="Start My Server").click()
+
+    await page.wait_for_url(re.compile(r"/hub/spawn-pending/"))
+    message = page.locator("#progress-message")
+    await expect(message).to_contain_text("Your machine is booting")
+    await page.locator("#progress-details summary").click()
+    await shoot("2-progress")
+    log = await page.locator(".progress-log-event").all_inner_texts()
+    assert any("Getting you a new machine." in line for line in log), log
+
+    await page.wait_for_url(re.compile(r"/user/student01/lab"))
+    await page.locator(".jp-LauncherCard", has_text="Python 3").first.click()
+    cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
+    await cell.click()
+    await page.keyboard.type("import getpass, os; print('I am', 6 * 7, os.getcwd())")
+    await page.keyboard.press("Shift+Enter")
+    await expect(page.locator(".jp-OutputArea-output").first).to_contain_text("I am 42 /home/")
+    await shoot("3-notebook")
+
+
+async def test_an_admin_adds_students_and_stops_a_server(site, page, shoot):
+    student = await site.user("student02")
+    await student.start_server()
+    await _log_in(site, page, "admin")
+    await page.goto(f"{site.demo.url}/hub/admin")
+    await page.get_by_role("button", name="Add Users").click()
+    await page.get_by_role("textbox").first.fill("nina\nomar\npaula")
+    await shoot("4-add-users")
+    await page.get_by_role("button", name=re.compile("Add Users|Submit")).last.click()
+    for name in ("nina", "omar", "paula"):
+        await expect(page.get_by_text(name, exact=True).first).to_be_visible()
+
+    row = page.locator("tr", has_text="student02").first
+    await row.get_by_role("button", name="Stop Server").click()
+    await expect(row.get_by_role("button", name="Start Server")).to_be_visible()
+    await shoot("5-admin")
+    assert await student.server() is None
+
+
+async def test_a_refusal_is_one_sentence_that_says_what_to_do(site, page, shoot):
+    site.ec2.faults.capacity("t3.medium", "us-east-1a", 0)
+    try:
+        await _log_in(site, page, "student03")
+        await page.get_by_role("button", name="Start My Server").click()
+        await expect(page.locator("#progress-message")).to_contain_text(
+            "Amazon has no more machines of this type in this zone just now."
+        )
+        await shoot("6-no-capacity")
+    finally:
+        site.ec2.faults.clear()
