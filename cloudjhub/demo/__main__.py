@@ -12,7 +12,7 @@ from pathlib import Path
 from cloudjhub.demo.check import check
 from cloudjhub.demo.folder import ADMIN, default_folder
 from cloudjhub.demo.hub_files import clean_environment
-from cloudjhub.demo.stack import Demo, DemoSettings, with_boot_seconds
+from cloudjhub.demo.stack import Demo, DemoSettings, local_settings
 from cloudjhub.errors import CloudJHubError
 
 _STARTED = time.monotonic()
@@ -40,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
         default=3.0,
         metavar="N",
         help="how long machines take to start, seconds (3)",
+    )
+    command.add_argument(
+        "--machines",
+        choices=("auto", "userns", "plain"),
+        default="auto",
+        help="kind of machines: in namespaces of their own, or plain processes (auto: what works)",
     )
     command.add_argument(
         "--check",
@@ -106,7 +112,7 @@ def main() -> int:
     environment = clean_environment(os.environ)
     os.environ.clear()
     os.environ.update(environment)
-    local = with_boot_seconds(arguments.boot_seconds)
+    local = local_settings(arguments.boot_seconds, arguments.machines)
     if arguments.check:
         return asyncio.run(check(local, folder=arguments.state))
     folder = arguments.state or default_folder()

@@ -70,7 +70,7 @@ class HubUser:
 
     async def login(self) -> None:
         """Fill in the login form. Raises HubUserError when the hub refuses."""
-        page = await self._text("GET", "/hub/login")
+        page = await self._page("/hub/login")
         found = re.search(r'name="_xsrf"\s+value="([^"]+)"', page)
         form = {
             "username": self.name,
@@ -85,7 +85,7 @@ class HubUser:
                     f"The hub refused to let {self.name} in: {await _reason(answer)}"
                 )
         # The session's own form token comes with the first page after the login.
-        await self._text("GET", "/hub/home")
+        await self._page("/hub/home")
 
     async def server(self, server_name: str = "") -> dict[str, Any] | None:
         """The hub's model of the server; None when there is none."""
@@ -166,7 +166,7 @@ class HubUser:
 
         Gives this user the server's cookies, which the calls below need.
         """
-        return await self._text("GET", f"{self._server_path(server_name)}lab")
+        return await self._page(f"{self._server_path(server_name)}lab")
 
     async def write_file(self, path: str, text: str, server_name: str = "") -> None:
         """Save a text file in the user's home."""
@@ -189,7 +189,7 @@ class HubUser:
         address = self._address(f"{base}api/kernels/{kernel_id}/channels")
         socket = await self._http.ws_connect(
             address.with_query(session_id=uuid.uuid4().hex, _xsrf=self._token(base)),
-            headers={"Origin": str(self.url.origin())},
+            headers={"Origin": str(self.url.origin()), "Sec-Fetch-Mode": "websocket"},
             max_msg_size=0,
         )
         return Kernel(kernel_id, socket)
@@ -208,11 +208,19 @@ class HubUser:
         return cookies["_xsrf"].value if "_xsrf" in cookies else ""
 
     def _request(self, method: str, path: str, **options: Any) -> Any:
-        headers = {"X-XSRFToken": self._token(path), "Referer": str(self._address("/hub/home"))}
+        """What a page's script asks for; carries the form token as the script would."""
+        headers = {
+            "X-XSRFToken": self._token(path),
+            "Referer": str(self._address("/hub/home")),
+            "Sec-Fetch-Mode": "cors",
+            "Sec-Fetch-Site": "same-origin",
+        }
         return self._http.request(method, self._address(path), headers=headers, **options)
 
-    async def _text(self, method: str, path: str) -> str:
-        async with self._request(method, path) as answer:
+    async def _page(self, path: str) -> str:
+        """A page, as if typed into the address bar."""
+        headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+        async with self._http.get(self._address(path), headers=headers) as answer:
             await _expect(answer, 200)
             return await answer.text()
 

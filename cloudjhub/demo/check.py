@@ -14,7 +14,7 @@ from cloudjhub.demo.processes import Process
 from cloudjhub.demo.stack import Demo, DemoSettings
 from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import TimedOut
+from cloudjhub.errors import CloudJHubError, TimedOut
 from cloudjhub.local import LocalSettings
 from cloudjhub.naming import Owner, is_owned_by
 
@@ -165,10 +165,11 @@ async def check(local: LocalSettings, folder: Path | None = None) -> int:
     began = time.monotonic()
     try:
         await _run(DemoSettings(folder=parent, port=0, local=local))
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
         _print_logs(parent)
-        print("\nThe check FAILED.", flush=True)
+        if not isinstance(error, CloudJHubError):
+            traceback.print_exc()
+        print(f"\nThe check FAILED: {error}", flush=True)
         return 1
     finally:
         if folder is None:
@@ -218,7 +219,7 @@ async def _until(
 
 
 def _print_logs(folder: Path) -> None:
-    for log in sorted(folder.rglob("*.log")):
+    for log in sorted(folder.glob("*.log")):
         tail = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         if tail:
-            print(f"\n--- the end of {log.relative_to(folder)}", *tail, sep="\n", flush=True)
+            print(f"\n--- the end of {log.name}", *tail, sep="\n", flush=True)

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,7 @@ from cloudjhub.demo.hub_files import HubPlan
 from cloudjhub.demo.processes import Process, descendants
 from cloudjhub.demo.service import Service
 from cloudjhub.local import LocalEC2, LocalSettings
+from cloudjhub.local.settings import Variant
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,11 @@ class DemoSettings:
     more_server_config: dict[str, Any] = field(default_factory=dict)
 
 
-def with_boot_seconds(seconds: float) -> LocalSettings:
+def local_settings(start_seconds: float, variant: Variant = "auto") -> LocalSettings:
     """A local EC2 whose machines take about that long from the call to the login."""
-    return replace(LocalSettings(), pending_seconds=seconds / 3, boot_seconds=seconds * 2 / 3)
+    return LocalSettings(
+        variant=variant, pending_seconds=start_seconds / 3, boot_seconds=start_seconds * 2 / 3
+    )
 
 
 class Demo:
