@@ -28,7 +28,9 @@ _ARGUMENTS = [
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """A hub whose machines take long enough for the progress page to be read."""
     slow = replace(QUICK, pending_seconds=1.5, boot_seconds=2.0)
-    async with running_site(tmp_path_factory.mktemp("site"), local=slow, users=USERS[:9]) as running:
+    async with running_site(
+        tmp_path_factory.mktemp("site"), local=slow, users=USERS[:9]
+    ) as running:
         yield running
 
 

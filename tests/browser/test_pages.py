@@ -32,11 +32,18 @@ async def test_from_the_login_page_to_a_cell_that_ran(site, page, shoot):
 
     await page.wait_for_url(re.compile(r"/user/student01/lab"))
     await page.locator(".jp-LauncherCard", has_text="Python 3").first.click()
+    # A cell that is run before its kernel is there is not run at all.
+    await expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()
+    await page.get_by_role("button", name="No", exact=True).click()
     cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").first
     await cell.click()
-    await page.keyboard.type("import getpass, os; print('I am', 6 * 7, os.getcwd())")
+    await page.keyboard.type(
+        "import os, socket; print(6 * 7, os.environ['HOME'], socket.gethostname())"
+    )
     await page.keyboard.press("Shift+Enter")
-    await expect(page.locator(".jp-OutputArea-output").first).to_contain_text("I am 42 /home/")
+    await expect(page.locator(".jp-OutputArea-output").first).to_contain_text(
+        "42 /home/jupyter ip-127-"
+    )
     await shoot("3-notebook")
 
 
