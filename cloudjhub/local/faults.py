@@ -1,11 +1,9 @@
 """Trouble on order. The same as Python methods here and over HTTP under ``/_local/faults``."""
 
-import signal
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from cloudjhub.local import processes
 from cloudjhub.local.buckets import Buckets, Rate
 from cloudjhub.local.moto_layer.refusals import Refusal
 
@@ -81,7 +79,9 @@ class Faults:
         with self._lock:
             if terminated:
                 self._dying.add(instance_id)
-        processes.send(self._engine.machine(instance_id).pids()[:1], signal.SIGKILL)
+        machine = self._engine.machine(instance_id)
+        with machine.lock:
+            machine.crash()
 
     def unreachable(self, mode: Silence = "close") -> None:
         """No EC2 call is answered: closed, reset, or kept waiting for ever ("silent")."""

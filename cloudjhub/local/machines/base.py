@@ -39,6 +39,9 @@ class Machine(Protocol):
     def power_off(self) -> None:
         """Every process of the machine is gone afterwards; its disk stays."""
 
+    def crash(self) -> None:
+        """Every process is killed, and nobody powered it off: it is on, but not alive."""
+
     def freeze(self) -> None:
         """Stops every process where it is, keeping its memory."""
 

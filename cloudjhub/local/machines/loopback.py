@@ -99,11 +99,14 @@ class LoopbackMachine:
     def power_off(self) -> None:
         if self._leader is None:
             return
-        processes.kill_all(self._living)
+        self.crash()
         self._leader.wait()
         self._leader = None
         (self.spec.folder / processes.LEADER_FILE).unlink(missing_ok=True)
         self.disk.log(f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] {self.spec.instance_id} is off")
+
+    def crash(self) -> None:
+        processes.kill_all(self._living)
 
     def freeze(self) -> None:
         # Again until nothing is new: a process may have forked while we walked the tree.

@@ -12,15 +12,18 @@ class StandInMachine:
     def __init__(self, spec: MachineSpec):
         self.spec = spec
         self.lock = threading.RLock()
-        self._on = False
+        self._on = self._alive = False
         self._volumes: set[str] = set()
 
     def power_on(self, volume_ids: Sequence[str]) -> None:
-        self._on = True
+        self._on = self._alive = True
         self._volumes = set(volume_ids)
 
     def power_off(self) -> None:
         self._on = False
+
+    def crash(self) -> None:
+        self._alive = False
 
     def freeze(self) -> None:
         pass
@@ -44,7 +47,7 @@ class StandInMachine:
         return self._on
 
     def is_alive(self) -> bool:
-        return self._on
+        return self._on and self._alive
 
     def console(self) -> str:
         return ""

@@ -1,7 +1,9 @@
 """Loopback machines with namespaces of their own: accounts, processes, /home, /run and /dev."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ _UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--uts",
 _UNSHARE += ["--kill-child", "--mount-proc"]
 #: The control and the notebook account are two names of one account: there is but one uid.
 _UID = 1000
+BURIAL_SECONDS = 5.0
 #: Where name resolution may live on the host's /run; machines keep seeing it.
 _RESOLVERS = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd")
 
@@ -43,6 +46,16 @@ class UserNamespaceMachine(LoopbackMachine):
         # give them to any other.
         (etc / "group").write_text(_merged("/etc/group", groups, leave_out="tty"))
         (etc / "hostname").write_text(f"{self.spec.hostname}\n")
+
+    def crash(self) -> None:
+        # The namespace's first process takes all others along, and unshare, left alive, buries it.
+        # Killing both would leave the burial to this computer's init, which may be slow at it.
+        if self._leader and (living := self._living())[1:]:
+            processes.send(living[1:2], signal.SIGKILL)
+            processes.send(living[:1], signal.SIGCONT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._leader.wait(BURIAL_SECONDS)
+        super().crash()
 
     def run(self, command: Sequence[str], *, timeout_seconds: float = 20.0) -> str:
         outer, sshd = processes.tree(self._leader.pid)[:2] if self._leader else (0, 0)
