@@ -102,7 +102,11 @@ class Demo:
 
     def processes(self) -> list[Process]:
         """Every process that the demo started and that runs now, those of machines included."""
-        return descendants(os.getpid())
+        found = {process.pid: process for process in descendants(os.getpid())}
+        for _, machine in self.ec2.machines.on():
+            # A notebook server that left its session need not be a descendant any more.
+            found |= {pid: process for pid in machine.pids() if (process := Process.of(pid))}
+        return list(found.values())
 
     async def failure(self) -> None:
         """Wait until a part cannot be kept alive; raises why."""
