@@ -31,7 +31,7 @@ from cloudjhub.errors import BadLaunch, NotPermitted
 from cloudjhub.naming import CLUSTER_TAG, DISK_ROLE, ROLE_TAG, WORKER_ROLE
 
 _PAGE_SIZE = 1000  # the most that DescribeInstances takes
-_READ_ATTEMPTS = 4
+_READ_ATTEMPTS = 3
 
 
 class EC2:
@@ -41,19 +41,19 @@ class EC2:
         self.cluster = cluster
         session = boto3.session.Session(region_name=region)
 
-        def client(attempts: int) -> Any:
+        def client(attempts: int, read_seconds: int) -> Any:
             return session.client(
                 "ec2",
                 endpoint_url=endpoint_url,
                 config=Config(
                     retries={"mode": "standard", "total_max_attempts": attempts},
                     connect_timeout=5,
-                    read_timeout=20,
+                    read_timeout=read_seconds,
                     max_pool_connections=threads,
                 ),
             )
 
-        self._read, self._write = client(_READ_ATTEMPTS), client(1)
+        self._read, self._write = client(_READ_ATTEMPTS, 10), client(1, 30)
 
     # -- reading
 

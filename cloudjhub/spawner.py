@@ -71,6 +71,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
     def clear_state(self) -> None:
         """Forget the server, not the machine: JupyterHub calls this before each start too."""
         super().clear_state()
+        self._revoke_token()
         self._token_id = None
         self._silences = 0
 
@@ -253,7 +254,6 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
                 await self._stop_machine(fleet, machine)
         except CloudJHubError as error:
             await self._stop_unseen(error)
-        self._revoke_token()
 
     async def _stop_unseen(self, error: CloudJHubError) -> None:
         self.log.error(
