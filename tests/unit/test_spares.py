@@ -1,0 +1,139 @@
+"""Machines of nobody: who gets one, and when one goes."""
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from cloudjhub.ec2_values import Instance
+from cloudjhub.fleet.spares import Spares
+from cloudjhub.naming import RETIRED_TAG, SHAPE_TAG, Owner, owner_tags
+
+SHAPE = "0123456789abcdef"
+ADA, BOB = Owner("ada"), Owner("bob")
+
+
+def spare(number=1, state="running", age_seconds=0.0, **tags) -> Instance:
+    return Instance(
+        f"i-{number}",
+        state,
+        launched_at=datetime.now(timezone.utc) - timedelta(seconds=age_seconds),
+        tags={SHAPE_TAG: SHAPE, **tags},
+    )
+
+
+@pytest.fixture
+def spares():
+    return Spares()
+
+
+def ids(machines):
+    return [machine.id for machine in machines]
+
+
+def test_a_running_spare_is_preferred(spares):
+    machines = [spare(1, "pending"), spare(2, "running"), spare(3, "pending")]
+    assert [spares.take(machines, SHAPE, ADA).id for _ in range(3)] == ["i-2", "i-1", "i-3"]
+    assert spares.take(machines, SHAPE, ADA) is None
+
+
+@pytest.mark.parametrize("state", ["stopping", "stopped", "shutting-down", "terminated"])
+def test_a_spare_that_is_not_on_is_given_to_nobody(spares, state):
+    assert spares.take([spare(1, state)], SHAPE, ADA) is None
+
+
+def test_a_spare_of_another_shape_is_left(spares):
+    other = Instance("i-9", "running", tags={SHAPE_TAG: "other"})
+    shapeless = Instance("i-8", "running")
+    assert spares.take([other, shapeless], SHAPE, ADA) is None
+
+
+def test_an_owned_or_retired_machine_is_no_spare(spares):
+    machines = [spare(1, **owner_tags(BOB)), spare(2, **{RETIRED_TAG: "bob"})]
+    assert spares.take(machines, SHAPE, ADA) is None
+
+
+def test_what_one_took_the_other_does_not_get(spares):
+    machines = [spare(1)]
+    assert spares.take(machines, SHAPE, ADA).id == "i-1"
+    assert spares.take(machines, SHAPE, BOB) is None
+    assert (spares.claimed_by(ADA), spares.claimed_by(BOB)) == (["i-1"], [])
+
+
+def test_what_was_released_is_free_again(spares):
+    machines = [spare(1)]
+    spares.take(machines, SHAPE, ADA)
+    spares.release("i-1")
+    spares.release("i-1")
+    assert spares.take(machines, SHAPE, BOB).id == "i-1"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError, KeyboardInterrupt])
+def test_who_leaves_a_launch_by_an_error_holds_no_claim(spares, error):
+    with pytest.raises(error), spares.wanting(ADA):
+        spares.claim_if_wanted("i-1", ADA)
+        assert spares.claimed_by(ADA) == ["i-1"]
+        raise error
+    assert spares.claimed_by(ADA) == []
+
+
+def test_who_leaves_a_launch_well_keeps_the_claim(spares):
+    with spares.wanting(ADA):
+        spares.claim_if_wanted("i-1", ADA)
+    assert spares.claimed_by(ADA) == ["i-1"]
+
+
+def test_a_launched_machine_is_not_claimed_for_who_has_given_up(spares):
+    with pytest.raises(RuntimeError), spares.wanting(ADA):
+        raise RuntimeError
+    spares.claim_if_wanted("i-1", ADA)
+    assert spares.is_free(spare(1))
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "stopping", "stopped"])
+def test_an_old_spare_is_expired_in_any_state_that_costs(spares, state):
+    assert ids(spares.expired([spare(1, state, age_seconds=61)], 60)) == ["i-1"]
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        spare(1, age_seconds=30),
+        spare(1, "terminated", age_seconds=900),
+        spare(1, "shutting-down", age_seconds=900),
+        spare(1, age_seconds=900, **owner_tags(BOB)),
+        spare(1, age_seconds=900, **{RETIRED_TAG: "bob"}),
+        Instance("i-1", "running"),
+    ],
+    ids=["young", "ended", "ending", "owned", "retired", "of unknown age"],
+)
+def test_nothing_else_is_expired(spares, machine):
+    assert spares.expired([machine], 60) == []
+
+
+def test_a_claimed_machine_is_not_expired(spares):
+    spares.claim("i-1", ADA)
+    assert spares.expired([spare(1, age_seconds=900)], 60) == []
+
+
+def test_an_expired_spare_is_given_to_nobody_and_not_expired_twice(spares):
+    machines = [spare(1, age_seconds=900)]
+    assert ids(spares.expired(machines, 60)) == ["i-1"]
+    assert spares.take(machines, SHAPE, ADA) is None
+    assert spares.expired(machines, 60) == []
+
+
+def test_a_spare_whose_removal_failed_is_one_again(spares):
+    machines = [spare(1, age_seconds=900)]
+    spares.expired(machines, 60)
+    spares.keep("i-1")
+    assert spares.take(machines, SHAPE, ADA).id == "i-1"
+
+
+def test_what_ec2_lists_no_more_is_forgotten(spares):
+    spares.claim("i-1", ADA)
+    spares.claim("i-2", ADA)
+    spares.expired([spare(3, age_seconds=900)], 60)
+    spares.forget_missing({"i-2"})
+    assert spares.claimed_by(ADA) == ["i-2"]
+    assert spares.is_free(spare(1)) and spares.is_free(spare(3))
