@@ -1,0 +1,171 @@
+"""A machine becomes someone's, is stopped, and ends."""
+
+import asyncio
+
+import pytest
+
+from cloudjhub import machine_end, ownership
+from cloudjhub.errors import EC2Error, TimedOut, WrongState
+from cloudjhub.launch_spec import launch_spec
+from cloudjhub.machine import Patience, Plan
+from cloudjhub.naming import HOST_KEY_TAG, Owner, owner_tags
+from cloudjhub.ownership import make_mine
+
+ADA, BOB = Owner("ada"), Owner("bob", "gpu")
+KEY = "SHA256:abc"
+
+
+@pytest.fixture
+def plan(spec, config, image):
+    return Plan(
+        owner=ADA,
+        with_home=spec,
+        without_home=launch_spec(config, image, with_home=False),
+        patience=Patience(),
+    )
+
+
+async def seen(fleet):
+    await fleet.view.next_listing()
+    await fleet.view.next_listing()
+
+
+# -- make_mine
+
+
+async def test_machine_and_home_get_owner_and_host_key_in_one_call(fleet, ec2, plan):
+    machine = await fleet.launch(plan.with_home, ADA)
+    mine = await make_mine(fleet, plan, machine, KEY)
+    ((resources, tags),) = ec2.made("tag")
+    assert resources == [machine.id, mine.home_volume_id]
+    assert tags == {**owner_tags(ADA), "Name": "class-ada", HOST_KEY_TAG: KEY}
+    assert mine.tags.items() >= tags.items()
+    assert [home.id for home in await fleet.homes_of(ADA)] == [mine.home_volume_id]
+
+
+async def test_the_root_disk_gets_no_owner(fleet, ec2, plan):
+    machine = await fleet.launch(plan.with_home, ADA)
+    root = ec2.add_disk(attached_to=machine.id)
+    await make_mine(fleet, plan, machine, KEY)
+    assert "cloudjhub:user" not in ec2.disks[root.id].tags
+
+
+async def test_a_machine_born_without_a_home_is_tagged_alone_and_at_once(fleet, ec2, plan):
+    machine = await fleet.launch(plan.without_home, ADA)
+    await make_mine(fleet, plan, machine, KEY)
+    assert [resources for resources, _ in ec2.made("tag")] == [[machine.id]]
+
+
+async def test_a_home_that_is_not_listed_in_time_is_not_left_untagged(
+    fleet, ec2, plan, monkeypatch
+):
+    monkeypatch.setattr(ownership, "_HOME_LISTED_SECONDS", 0.05)
+    ec2.shown = lambda machines: []
+    machine = await fleet.launch(plan.with_home, ADA)
+    with pytest.raises(TimedOut, match=f"the home volume of {machine.id}"):
+        await make_mine(fleet, plan, machine, KEY)
+    assert ec2.count("tag") == 0
+
+
+async def test_what_is_tagged_already_is_not_tagged_again(fleet, ec2, plan):
+    machine = await fleet.launch(plan.with_home, ADA)
+    mine = await make_mine(fleet, plan, machine, KEY)
+    again = await make_mine(fleet, plan, mine, KEY)
+    assert again.tags == mine.tags
+    assert ec2.count("tag") == 1
+
+
+async def test_a_host_key_whose_tag_was_removed_is_written_again(fleet, ec2, plan):
+    machine = ec2.add(tags=owner_tags(ADA))
+    await seen(fleet)
+    await make_mine(fleet, plan, machine, KEY)
+    assert ec2.made("tag") == [([machine.id], {HOST_KEY_TAG: KEY})]
+
+
+# -- stop
+
+
+@pytest.mark.parametrize("state", ["stopping", "stopped", "shutting-down", "terminated"])
+async def test_a_machine_that_is_off_is_left_alone(fleet, ec2, state):
+    await machine_end.stop(fleet, ec2.add(state), patience_seconds=10)
+    assert ec2.count("stop") == 0
+
+
+async def test_a_running_machine_is_stopped(fleet, ec2):
+    machine = ec2.add()
+    await seen(fleet)
+    await machine_end.stop(fleet, machine, patience_seconds=10)
+    assert ec2.made("stop") == [([machine.id],)]
+
+
+async def test_a_booting_machine_is_stopped_as_soon_as_ec2_allows(fleet, ec2):
+    machine = ec2.add("pending")
+    ec2.held.add(machine.id)
+    await seen(fleet)
+    stopping = asyncio.ensure_future(machine_end.stop(fleet, machine, patience_seconds=10))
+    while ec2.count("stop") < 2:
+        await asyncio.sleep(0.001)
+    assert not stopping.done()
+    ec2.change(machine.id, state="running")
+    await asyncio.wait_for(stopping, 10)
+    assert ec2.machines[machine.id].state == "stopping"
+
+
+async def test_a_machine_that_cannot_be_stopped_in_time_is_an_error(fleet, ec2):
+    machine = ec2.add("pending")
+    ec2.held.add(machine.id)
+    await seen(fleet)
+    with pytest.raises(WrongState):
+        await machine_end.stop(fleet, machine, patience_seconds=0.05)
+
+
+async def test_a_machine_ec2_knows_no_more_is_off(fleet, ec2):
+    machine = ec2.add()
+    del ec2.machines[machine.id]
+    await machine_end.stop(fleet, machine, patience_seconds=10)
+    assert ec2.count("stop") == 1
+
+
+# -- the end
+
+
+async def test_machine_and_home_of_the_owner_go_and_nobody_elses(fleet, ec2, hurry):
+    hurry(machine_end)
+    ec2.add(home=True, tags=owner_tags(ADA))
+    other = ec2.add(home=True, tags=owner_tags(BOB))
+    free = ec2.add_disk()
+    await seen(fleet)
+    await asyncio.wait_for(machine_end.remove_for_ever(fleet, ADA), 10)
+    assert set(ec2.disks) == {other.home_volume_id, free.id}
+    assert ec2.machines[other.id].state == "running"
+    await machine_end.remove_for_ever(fleet, ADA)
+    assert ec2.count("terminate") == 1
+
+
+async def test_a_named_servers_end_leaves_the_users_other_machines(fleet, ec2, hurry):
+    hurry(machine_end)
+    default = ec2.add(home=True, tags=owner_tags(Owner("bob")))
+    ec2.add(home=True, tags=owner_tags(BOB))
+    await seen(fleet)
+    await asyncio.wait_for(machine_end.remove_for_ever(fleet, BOB), 10)
+    assert list(ec2.disks) == [default.home_volume_id]
+
+
+async def test_a_home_that_stays_attached_is_an_error_that_names_it(fleet, ec2, hurry, monkeypatch):
+    hurry(machine_end)
+    monkeypatch.setattr(machine_end, "_DETACH_SECONDS", 0.05)
+    machine = ec2.add(home=True, tags=owner_tags(ADA))
+    ec2.held.add(machine.id)
+    await seen(fleet)
+    with pytest.raises(TimedOut, match=machine.home_volume_id):
+        await machine_end.remove_for_ever(fleet, ADA)
+    assert machine.home_volume_id in ec2.disks
+
+
+async def test_a_machine_that_cannot_be_terminated_keeps_its_home(fleet, ec2):
+    machine = ec2.add(home=True, tags=owner_tags(ADA))
+    await seen(fleet)
+    ec2.failures["terminate"].append(EC2Error("No.", action="TerminateInstances", code="X"))
+    with pytest.raises(EC2Error):
+        await machine_end.remove_for_ever(fleet, ADA)
+    assert machine.home_volume_id in ec2.disks
