@@ -1,13 +1,15 @@
 """A real hub with its proxy, a local EC2 and machines, for whoever tests with all of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import boto3
+
 from cloudjhub.demo.browserless import HubUser
 from cloudjhub.demo.stack import Demo, DemoSettings
 from cloudjhub.local import LocalSettings
@@ -19,6 +21,13 @@ QUICK = LocalSettings(
     shutting_down_seconds=0.2,
     volume_seconds=0.1,
 )
+#: Hub settings with which a start takes a second and what happens behind its back shows in two.
+BRISK = f"""
+c.Spawner.cmd = ["python3", "-I", "-S", {str(Path(__file__).parent / "hub/cheap_server.py")!r}]
+c.InstanceSpawner.poll_interval = 1
+c.InstanceSpawner.quiet_interval_seconds = 1.0
+c.InstanceSpawner.busy_interval_seconds = 0.3
+"""
 USERS = tuple(f"student{number:02d}" for number in range(1, 61))
 
 
@@ -56,19 +65,108 @@ class Site:
             aws_secret_access_key="the-back",
         )
 
-    async def machines(self, user: str | None = None, **filters: str) -> list[dict[str, Any]]:
-        """Instances as EC2 describes them, ended ones left out; of one user if named."""
-        wanted = [{"Name": "instance-state-name", "Values": _LIVE}]
-        if user is not None:
-            wanted.append({"Name": "tag:cloudjhub:user", "Values": [user]})
+    async def machines(
+        self, user: str | None = None, server: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Instances as EC2 describes them, ended ones left out; of one user or server if named."""
+        wanted = [{"Name": "instance-state-name", "Values": _LIVE}, *_owned(user, server)]
         answer = await asyncio.to_thread(self.boto().describe_instances, Filters=wanted)
         return [i for r in answer["Reservations"] for i in r["Instances"]]
 
-    async def the_machine(self, user: str) -> dict[str, Any]:
-        """The user's one machine; more or fewer is a failure."""
-        machines = await self.machines(user)
+    async def the_machine(self, user: str, server: str | None = None) -> dict[str, Any]:
+        """The user's (or the server's) one machine; more or fewer is a failure."""
+        machines = await self.machines(user, server)
         assert len(machines) == 1, machines
         return machines[0]
+
+    async def machine_state(self, user: str, server: str | None = None) -> str:
+        """EC2's word for the state of the user's one machine."""
+        return (await self.the_machine(user, server))["State"]["Name"]
+
+    async def machine_stopped(self, user: str, server: str | None = None) -> None:
+        """Wait until the user's one machine is stopped."""
+
+        async def stopped() -> bool:
+            return await self.machine_state(user, server) == "stopped"
+
+        await self.until(f"the machine of {user} to be stopped", stopped, 60)
+
+    async def homes(self, user: str, server: str | None = None) -> list[dict[str, Any]]:
+        """Home volumes that carry the user's tags."""
+        answer = await asyncio.to_thread(self.boto().describe_volumes, Filters=_owned(user, server))
+        return answer["Volumes"]
+
+    async def server(self, user: str, server: str = "") -> dict[str, Any] | None:
+        """What the hub says of a server, its state included; None when it knows none."""
+        status, model = await self.api("GET", f"/users/{user}")
+        assert status == 200, model
+        return model["servers"].get(server)
+
+    async def no_server(self, user: str, server: str = "", seconds: float = 60) -> None:
+        """Wait until the hub knows no such server."""
+
+        async def gone() -> bool:
+            return await self.server(user, server) is None
+
+        await self.until(f"the hub to know no server of {user}", gone, seconds)
+
+    async def hub_again(self) -> None:
+        """Wait until the hub, which was killed, is back."""
+        await self.demo.hub.ready(90)
+        # It gives up on a hub that ends all the time; here that is intended.
+        while len(self.demo.hub._starts) > 1:
+            self.demo.hub._starts.popleft()
+
+    def hub_log(self, since: int = 0) -> str:
+        """The hub's log, from the character on."""
+        return self.demo.hub.program.log.read_text(errors="replace")[since:]
+
+    def rewrite_config(self, **changes: Any) -> None:
+        """Rewrite server_config.json: as it was at first, with these changes."""
+        self.demo.folder.write("server_config.json", {**self.demo.server_config, **changes})
+
+    @contextmanager
+    def config(self, **changes: Any) -> Iterator[None]:
+        """server_config.json with these changes for a while."""
+        self.rewrite_config(**changes)
+        try:
+            yield
+        finally:
+            self.rewrite_config()
+
+    async def progress(self, user: str, server: str = "") -> AsyncIterator[dict[str, Any]]:
+        """The progress events of a start, as one more page would get them."""
+        headers = {"Authorization": f"token {self.demo.secrets.api_token}"}
+        which = f"servers/{server}" if server else "server"
+        url = f"{self.demo.url}/hub/api/users/{user}/{which}/progress"
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
+            assert answer.status == 200, await answer.text()
+            async for line in answer.content:
+                if line.startswith(b"data:"):
+                    yield json.loads(line[5:])
+
+    async def write_home(self, instance_id: str, name: str, text: str) -> None:
+        """A file in the home of whoever works on the machine, made from inside it."""
+        await self._in_home(instance_id, 'printf %s "$2" > "$1"', name, text)
+
+    async def read_home(self, instance_id: str, name: str) -> str:
+        """That file's text."""
+        return await self._in_home(instance_id, 'cat "$1"', name)
+
+    async def _in_home(self, instance_id: str, script: str, *arguments: str) -> str:
+        home = f"$CLOUDJHUB_ROOT/home/{self.demo.server_config['NOTEBOOK_USERNAME']}"
+        command = ["sh", "-c", f'cd "{home}/" && {script}', "sh", *arguments]
+        return await asyncio.to_thread(self.ec2.machines.get(instance_id).run, command)
+
+    def notebooks(self, instance_id: str) -> dict[int, dict[str, str]]:
+        """The environments of the machine's single-user servers, by pid on this computer."""
+        found = {}
+        for pid in self.ec2.machines.get(instance_id).pids():
+            environment = _environment_of(pid)
+            arguments = _arguments_of(pid)
+            if "JUPYTERHUB_API_TOKEN" in environment and _is_server(arguments):
+                found[pid] = environment
+        return found
 
     async def until(self, what: str, holds: Callable[[], Any], seconds: float = 30) -> Any:
         """Wait until ``holds`` gives something true, or fail with what was waited for."""
@@ -81,7 +179,7 @@ class Site:
                 return value
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(
-                    f"Waited {seconds} s in vain for {what}.\n{self.demo.hub.log_tail(60)}"
+                    f"Waited {seconds} s in vain for {what}.\n{self.hub_log()[-8000:]}"
                 )
             await asyncio.sleep(0.1)
 
@@ -91,6 +189,37 @@ class Site:
 
 
 _LIVE = ["pending", "running", "stopping", "stopped"]
+
+
+def _owned(user: str | None, server: str | None) -> list[dict[str, Any]]:
+    tags = {"cloudjhub:user": user, "cloudjhub:server": server}
+    return [
+        {"Name": f"tag:{name}", "Values": [value]}
+        for name, value in tags.items()
+        if value is not None
+    ]
+
+
+def _environment_of(pid: int) -> dict[str, str]:
+    lines = _proc_file(pid, "environ").split("\0")
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _arguments_of(pid: int) -> list[str]:
+    return _proc_file(pid, "cmdline").split("\0")
+
+
+def _is_server(arguments: list[str]) -> bool:
+    """Kernels inherit the server's environment; they are told by their command."""
+    programs = ("jupyterhub-singleuser", "cheap_server.py")
+    return any(argument.endswith(programs) for argument in arguments[:4])
+
+
+def _proc_file(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+    except OSError:  # it ended meanwhile
+        return ""
 
 
 @asynccontextmanager

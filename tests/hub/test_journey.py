@@ -18,15 +18,8 @@ async def test_a_student_works_leaves_and_finds_everything_again(site):
     assert before["State"]["Name"] == "running"
 
     await student.stop_server()
-    await site.until(
-        "the machine to be stopped",
-        lambda: _state_is(site, "student01", "stopped"),
-    )
+    await site.machine_stopped("student01")
     await student.start_server()
     await student.open_server()
     assert await student.read_file("thesis.txt") == "chapter one"
     assert (await site.the_machine("student01"))["InstanceId"] == before["InstanceId"]
-
-
-async def _state_is(site, user, state):
-    return (await site.the_machine(user))["State"]["Name"] == state
