@@ -12,6 +12,7 @@ from cloudjhub.local.machines.base import Machine, MachineSpec
 from cloudjhub.local.machines.disk import hostname_of
 from cloudjhub.local.machines.fleet import Kind, Machines
 from cloudjhub.local.moto_layer.backend import LocalBackend
+from cloudjhub.local.moto_layer.rendering import Pieces
 from cloudjhub.local.scheduler import Scheduler
 from cloudjhub.local.settings import LocalSettings
 from cloudjhub.local.volumes import Volumes
@@ -31,6 +32,7 @@ class Engine:
         self.backend: LocalBackend = persistence.load(state_dir) or LocalBackend(settings.region)
         self.scheduler = Scheduler(settings.workers)
         self.calls = CallLog()
+        self.pieces = Pieces()
         self.machines = Machines(kind, self._spec)
         self.volumes = Volumes(self, state_dir / "volumes")
         self.capacity = CapacityLimits(self)

@@ -72,6 +72,8 @@ def _seed_subnets(engine: "Engine", cidr: str) -> None:
             subnet = engine.backend.create_subnet(
                 ids["vpc"], str(block), availability_zone=engine.settings.zone(letter)
             )
+            # moto's default would give every machine a public address.
+            subnet.map_public_ip_on_launch = False
             ids[f"subnet-{letter}"] = subnet.id
 
 

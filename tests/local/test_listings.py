@@ -135,3 +135,49 @@ def test_another_region_is_refused(api_cloud: Cloud) -> None:
 
     elsewhere = client_of(api_cloud.ec2.endpoint_url, region="eu-west-1")
     assert code_of(elsewhere.describe_instances) == ("AuthFailure", 401)
+
+
+def test_pieces_show_what_moto_would_write(api_cloud: Cloud) -> None:
+    """Our pieced document and moto's own, parsed, are the same, in every state."""
+    from botocore.parsers import EC2QueryParser
+    from moto.core.responses import ActionResult
+
+    from cloudjhub.local.moto_layer.answer import LocalResponse
+
+    api, engine = api_cloud.api, api_cloud.ec2.engine
+    shape = api.meta.service_model.operation_model("DescribeInstances").output_shape
+
+    def moto_s() -> Any:
+        writer = LocalResponse(engine)
+        writer.querystring, writer.headers = {"Action": ["DescribeInstances"]}, {}
+        writer.response_headers = {}
+        everything = list(engine.backend.reservations.values())
+        _, _, body = writer.serialized(ActionResult({"Reservations": everything}))
+        answer = {"status_code": 200, "headers": {}, "body": body.encode()}
+        return EC2QueryParser().parse(answer, shape)["Reservations"]
+
+    def same() -> bool:
+        return api.describe_instances()["Reservations"] == moto_s()
+
+    first, second, third = api_cloud.launch(3, UserData="x")
+    other = api_cloud.launch(InstanceType="t3.large")[0]
+    assert same()
+    for instance_id in (first, second, third, other):
+        api_cloud.wait_state(instance_id, "running")
+    assert same()
+    api.create_tags(Resources=[first], Tags=[{"Key": "a<b", "Value": "</instancesSet>"}])
+    api.stop_instances(InstanceIds=[second])
+    api.terminate_instances(InstanceIds=[third])
+    api_cloud.wait_state(second, "stopped")
+    api_cloud.wait_state(third, "terminated")
+    assert same()
+    api.modify_instance_attribute(InstanceId=second, InstanceType={"Value": "t3.large"})
+    api.modify_instance_attribute(InstanceId=second, SourceDestCheck={"Value": False})
+    api.modify_instance_metadata_options(InstanceId=other, HttpTokens="required")
+    assert same()
+    volume_id = api.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    api_cloud.wait_volume(volume_id, "available")
+    api.attach_volume(VolumeId=volume_id, InstanceId=other, Device="/dev/sdf")
+    assert same()
+    api_cloud.wait_attached(volume_id)
+    assert same()

@@ -13,6 +13,7 @@ from cloudjhub.local.moto_layer.launches import LaunchCalls
 from cloudjhub.local.moto_layer.listings import ListingCalls
 from cloudjhub.local.moto_layer.power import PowerCalls
 from cloudjhub.local.moto_layer.refusals import Refusal
+from cloudjhub.local.moto_layer.rendering import COMPARED_ACTIONS
 from cloudjhub.local.moto_layer.volumes import VolumeCalls
 
 if TYPE_CHECKING:
@@ -74,11 +75,14 @@ class LocalResponse(LaunchCalls, PowerCalls, VolumeCalls, ListingCalls, Attribut
             finally:
                 if not action.startswith(("Describe", "Get")):
                     self.engine.changed()
+                    if action not in COMPARED_ACTIONS:
+                        self.engine.pieces.void()
 
     def _answered(self, action: str, started: float, response: Response) -> Response:
-        code = _CODE.search(response.get_data())
-        text = code.group(1).decode() if code and response.status_code >= 400 else ""
-        outcome = "ok" if response.status_code < 400 else "error"
+        failed = response.status_code >= 400
+        code = _CODE.search(response.get_data()) if failed else None
+        text = code.group(1).decode() if code else ""
+        outcome = "error" if failed else "ok"
         if text == "RequestLimitExceeded":
             outcome = "throttled"
         seconds = time.monotonic() - started

@@ -1,11 +1,13 @@
 """RunInstances: everything EC2 checks before it launches, and how many it then launches."""
 
+import copy
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.ec2.models.instances import Reservation
 from moto.ec2.models.subnets import Subnet
 
-from cloudjhub.local.moto_layer import refusals, tokens
+from cloudjhub.local.moto_layer import refusals, rendering, tokens
 from cloudjhub.local.moto_layer.base import LocalCalls
 from cloudjhub.local.moto_layer.models import LocalInstance
 from cloudjhub.local.moto_layer.refusals import Refusal
@@ -16,24 +18,32 @@ DEFAULT_INSTANCE_TYPE = "m1.small"
 class LaunchCalls(LocalCalls):
     """RunInstances."""
 
-    def run_instances(self) -> ActionResult:
+    def run_instances(self) -> str:
         subnet = self._launch_subnet()
         token = self.param("ClientToken")
         key = tokens.key("RunInstances", token, subnet.availability_zone)
         fingerprint = tokens.fingerprint(self.params)
         if token and (known := tokens.find(self.ec2_backend, key, fingerprint)):
-            return ActionResult(self._launched_before(known))
+            return self._launched(self._launched_before(known))
         self._check_launch(subnet)
         self.error_on_dryrun()
         self.params["MinCount"] = self._grant(subnet)
         self.params["InstanceType"] = self._instance_type()
-        result = super().run_instances()
-        reservation = result.result
+        reservation = super().run_instances().result
         if token:
             self.ec2_backend.client_tokens[key] = (fingerprint, reservation.id)
         self._finish_volumes(reservation.instances)
         self.engine.lifecycle.launched(reservation.instances)
-        return result
+        return self._launched(reservation)
+
+    def _launched(self, reservation: Reservation) -> str:
+        def write(instance: LocalInstance) -> str:
+            alone = copy.copy(reservation)
+            alone.instances = [instance]
+            return self.serialized(ActionResult(alone))[2]
+
+        inside = self.engine.pieces.reservation(reservation.instances, write)
+        return rendering.document("RunInstances", inside)
 
     # -- checks --------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
 from moto.core.utils import utcnow
+from moto.ec2.models.instances import Reservation
 
-from cloudjhub.local.moto_layer import refusals
+from cloudjhub.local.moto_layer import refusals, rendering
 from cloudjhub.local.moto_layer.base import LocalCalls
 from cloudjhub.local.moto_layer.filters import INSTANCE_FILTERS, VOLUME_FILTERS, select
 from cloudjhub.local.moto_layer.models import LocalInstance
@@ -21,11 +22,22 @@ MOST_RESULTS = 1000
 class ListingCalls(LocalCalls):
     """Pages count instances, not reservations (moto counts reservations)."""
 
-    def describe_instances(self) -> ActionResult:
+    def describe_instances(self) -> str:
         self.error_on_dryrun()
         chosen = self._chosen_instances()
         page, next_token = self._page(chosen)
-        return ActionResult({"Reservations": self._grouped(page), "NextToken": next_token})
+        reservations = [self._inside(group) for group in self._grouped(page)]
+        items = "".join(f"<item>{inside}</item>" for inside in reservations)
+        whole = f"<reservationSet>{items}</reservationSet>" if items else "<reservationSet/>"
+        return rendering.document("DescribeInstances", whole, next_token)
+
+    def _inside(self, reservation: Reservation) -> str:
+        def write(instance: LocalInstance) -> str:
+            alone = copy.copy(reservation)
+            alone.instances = [instance]
+            return self.serialized(ActionResult({"Reservations": [alone]}))[2]
+
+        return self.engine.pieces.reservation(reservation.instances, write)
 
     def describe_instance_status(self) -> ActionResult:
         self.error_on_dryrun()
@@ -86,7 +98,7 @@ class ListingCalls(LocalCalls):
         more = len(found) > start + most
         return page, _token(page[-1].id) if more else None
 
-    def _grouped(self, instances: list[LocalInstance]) -> list[Any]:
+    def _grouped(self, instances: list[LocalInstance]) -> list[Reservation]:
         """Reservations holding only these instances."""
         wanted = {instance.id for instance in instances}
         groups = []
