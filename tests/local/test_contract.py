@@ -41,19 +41,22 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
+def moto() -> Iterator[tuple[str, str]]:
+    """Address of a plain moto, and an image it has."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    url = f"http://{host}:{port}"
+    images = client_of(url).describe_images(Owners=["amazon"], MaxResults=5)["Images"]
+    yield url, images[0]["ImageId"]
     server.stop()
 
 
 @pytest.fixture(params=["moto", "local"])
 def account(request: pytest.FixtureRequest) -> Account:
     if request.param == "moto":
-        api = client_of(request.getfixturevalue("moto_url"))
-        image = api.describe_images(Owners=["amazon"], MaxResults=5)["Images"][0]["ImageId"]
+        url, image = request.getfixturevalue("moto")
+        api = client_of(url)
         vpc = api.create_vpc(CidrBlock="127.64.0.0/16")["Vpc"]["VpcId"]
     else:
         cloud = request.getfixturevalue("api_cloud")
