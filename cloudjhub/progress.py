@@ -28,9 +28,7 @@ class Phase:
 
 
 LOOK = Phase("look", "Looking for your machine", "", 2, 5)
-SHUTDOWN = Phase(
-    "shutdown", "Your machine is still shutting down", "It has shut down", 5, 10
-)
+SHUTDOWN = Phase("shutdown", "Your machine is still shutting down", "It has shut down", 5, 10)
 LAUNCH = Phase("launch", "Getting you a new machine", "You have a machine", 5, 15)
 START = Phase("start", "Starting your machine", "Switched on", 15, 40)
 BOOT = Phase("boot", "Your machine is booting", "It answers", 40, 75)

@@ -5,6 +5,7 @@ are stands beside them, with the place in JupyterHub 6.1 that demands it.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -33,6 +34,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        _speak_through(self.log)
         self._instance_id: str | None = None
         self._host_key: str | None = None
         self._token_id: int | None = None
@@ -308,3 +310,14 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         ids += [home.id for home in await fleet.homes_of(old)]
         if ids:
             await fleet.tag(ids, owner_tags(new))
+
+
+def _speak_through(hub_log: logging.Logger) -> None:
+    """Let what the package's modules say appear in the hub's log.
+
+    As JupyterHub does with tornado's loggers (app.py, init_logging); otherwise notes would be
+    lost and warnings come without a date.
+    """
+    package = logging.getLogger("cloudjhub")
+    package.parent = hub_log
+    package.setLevel(hub_log.level)
