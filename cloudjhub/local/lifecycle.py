@@ -107,7 +107,7 @@ class Lifecycle:
         with machine.lock:
             if instance.generation != generation:
                 return
-            if instance.hibernated:
+            if instance.hibernated and machine.is_alive():
                 machine.thaw()
             else:
                 machine.power_on(instance.data_volume_ids)

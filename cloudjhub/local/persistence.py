@@ -24,11 +24,16 @@ _SHORTEST_REST_SECONDS = 0.05
 
 
 def lock_folder(state_dir: Path) -> IO[str]:
-    """Makes the folder, closed to others, and takes it. Raises LocalEC2Error if it is taken.
+    """Makes the folder, closed to others, and takes it. LocalEC2Error if it is taken or foreign.
 
     It is free again when the returned file is closed or this process ends, however it ends.
     """
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (state_dir / LOCK_FILE).exists() and any(state_dir.iterdir()):
+        # Somebody's home, or /tmp: closing that to others would do harm.
+        raise LocalEC2Error(
+            f"{state_dir} holds other things than a local EC2.", "Name a new or an empty folder."
+        )
     state_dir.chmod(0o700)
     lock = (state_dir / LOCK_FILE).open("a+")
     try:

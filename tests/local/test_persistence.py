@@ -165,3 +165,12 @@ def test_what_was_ending_has_ended(make_cloud: Callable[..., Cloud]) -> None:
     again = Cloud(cloud.ec2)
     assert again.state(stopping) == again.state(starting) == "stopped"
     again.wait_state(ending, "terminated")
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("precious")
+    tmp_path.chmod(0o755)
+    with pytest.raises(LocalEC2Error, match="other things"):
+        LocalEC2(tmp_path, INSTANT).start()
+    assert os.listdir(tmp_path) == ["thesis"]
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
