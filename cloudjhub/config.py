@@ -63,10 +63,11 @@ class ClusterConfig(BaseModel):
         pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$",
         description="EC2 instance type of users' machines, such as t3.medium.",
     )
-    worker_instance_type_choices: list[
-        Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+    worker_instance_type_choices: tuple[
+        Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")], ...
     ] = Field(
-        default=[],
+        default=(),
+        strict=False,
         alias="WORKER_INSTANCE_TYPE_CHOICES",
         description="Types a user may choose from when a machine is made for them. "
         "Empty: no choice.",
@@ -76,10 +77,13 @@ class ClusterConfig(BaseModel):
         pattern=r"^subnet-[0-9a-f]{8,17}$",
         description="Private subnet of users' machines.",
     )
-    worker_security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]] = Field(
-        alias="WORKER_SECURITY_GROUPS",
-        min_length=1,
-        description="Ids of the security groups of users' machines.",
+    worker_security_groups: tuple[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")], ...] = (
+        Field(
+            alias="WORKER_SECURITY_GROUPS",
+            strict=False,
+            min_length=1,
+            description="Ids of the security groups of users' machines.",
+        )
     )
     key_name: _Id = Field(
         alias="KEY_NAME",

@@ -13,9 +13,12 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
 )
+from botocore.parsers import ResponseParserError
 
 from cloudjhub import ec2_errors
 from cloudjhub.ec2_values import (
@@ -27,7 +30,7 @@ from cloudjhub.ec2_values import (
     tag_list,
     volume_from,
 )
-from cloudjhub.errors import BadLaunch, NotPermitted
+from cloudjhub.errors import BadLaunch, EC2Error, NotPermitted
 from cloudjhub.naming import CLUSTER_TAG, DISK_ROLE, ROLE_TAG, WORKER_ROLE
 
 _PAGE_SIZE = 1000  # the most that DescribeInstances takes
@@ -177,10 +180,12 @@ def _asked(call: Callable[..., Any], action: str, *positional: Any, **arguments:
         raise ec2_errors.from_code(
             action, said.get("Code", ""), said.get("Message", ""), request_id
         ) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise NotPermitted("The hub has no AWS credentials.", action=action) from error
-    except BotoCoreError as error:
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+        raise NotPermitted("The hub has no usable AWS credentials.", action=action) from error
+    except (HTTPClientError, ResponseParserError) as error:
         raise ec2_errors.unreachable(action) from error
+    except BotoCoreError as error:
+        raise EC2Error(f"The hub cannot ask EC2 for this: {error}", action=action) from error
 
 
 def _new_states(changes: list[dict[str, Any]]) -> dict[str, str]:

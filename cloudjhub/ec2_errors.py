@@ -7,6 +7,8 @@ from cloudjhub import errors
 
 _THROTTLES = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "SlowDown"}
 
+_TROUBLES = {"InternalError", "InternalFailure", "Unavailable", "ServiceUnavailable"}
+
 _BY_CODE: dict[str, tuple[type[errors.EC2Error], str]] = {
     "InsufficientInstanceCapacity": (
         errors.NoCapacity,
@@ -61,6 +63,8 @@ def from_code(action: str, code: str, text: str, request_id: str) -> errors.EC2E
     """The error for what EC2 answered; ``text`` is EC2's own sentence."""
     if code in _THROTTLES:
         kind, message = errors.EC2Throttled, "EC2 is being asked too often just now."
+    elif code in _TROUBLES:
+        kind, message = errors.EC2Unavailable, "Amazon EC2 has trouble of its own just now."
     elif code in _BY_CODE:
         kind, message = _BY_CODE[code]
         if kind is errors.BadLaunch:

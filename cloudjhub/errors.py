@@ -8,6 +8,7 @@
     ├── TimedOut                   a wait reached its deadline
     ├── EC2Error                   EC2 answered with an error code
     │   ├── EC2Unreachable         no answer at all; what we know grows old, nothing more
+    │   │   └── EC2Unavailable     an answer that says EC2 itself is in trouble
     │   ├── EC2Throttled           asked too often; the same call later succeeds
     │   ├── NoCapacity             EC2 has no such machine left in that zone
     │   ├── QuotaReached           the account may not have more
@@ -89,6 +90,10 @@ class EC2Unreachable(EC2Error):
     """No answer from the EC2 endpoint."""
 
     remedy = "Nothing is lost. Try again in a minute."
+
+
+class EC2Unavailable(EC2Unreachable):
+    """EC2 answered that it cannot answer."""
 
 
 class EC2Throttled(EC2Error):

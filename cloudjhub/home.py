@@ -41,7 +41,8 @@ async def _attach(fleet: Fleet, home: Volume, machine: Instance) -> None:
     while not _is_attached(home, machine):
         if time.monotonic() > deadline:
             raise TimedOut(
-                f"Your files are still connected to machine {home.attached_to}, not to the new one."
+                f"Your files ({home.id}, {home.state}, at {home.attached_to or 'no machine'}) "
+                f"could not be connected to your new machine."
             )
         await _one_step(fleet, home, machine)
         await asyncio.sleep(_LOOK_SECONDS)

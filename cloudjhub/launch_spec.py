@@ -54,7 +54,7 @@ def launch_spec(
         image_id=image.id,
         instance_type=instance_type or config.worker_instance_type,
         subnet_id=config.subnet_id,
-        security_groups=tuple(config.worker_security_groups),
+        security_groups=config.worker_security_groups,
         key_name=config.key_name,
         root_device=image.root_device,
         root_gib=config.root_disk_gib,

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cloudjhub import progress
-from cloudjhub.ec2_values import HOME_DEVICE, Instance
+from cloudjhub import machine_end, progress
+from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import (
     EC2Error,
     LaunchFailed,
@@ -21,7 +21,7 @@ from cloudjhub.errors import (
 )
 from cloudjhub.fleet import Fleet
 from cloudjhub.launch_spec import LaunchSpec
-from cloudjhub.naming import RETIRED_TAG, SERVER_TAG, USER_TAG, Owner, has_owner
+from cloudjhub.naming import RETIRED_TAG, SERVER_TAG, USER_TAG, Owner, has_owner, tag_value
 from cloudjhub.progress import StartReport
 from cloudjhub.states import STATES, OnStart
 
@@ -83,10 +83,14 @@ class Machine:
         try:
             await self._fleet.view.refreshed()
         except EC2Error:
-            machine = self._owned(known_id)
+            machine = self._taken_up(known_id)
             if machine is None or machine.state != "running":
                 raise
             log.warning("EC2 cannot be asked; using %s of %s as last seen", machine.id, self._owner)
+            return machine
+        return self._taken_up(known_id)
+
+    def _taken_up(self, known_id: str | None) -> Instance | None:
         machine = self._owned(known_id)
         self._id = machine.id if machine else None
         return machine
@@ -211,40 +215,60 @@ class Machine:
     # -- recovery
 
     async def _recover(self, machine: Instance) -> None:
-        """A machine that EC2 calls running and that says nothing: off and on, then another one."""
+        """A machine that says nothing: off and on, then another one. A blank one: another one."""
         self._recoveries += 1
-        if self._recoveries == 1:
+        if not has_owner(machine.tags):
+            await self._discard(machine)
+        elif self._recoveries == 1:
             log.warning("%s of %s does not answer; power-cycling it", machine.id, self._owner)
             with self._report.phase(progress.RECOVER):
-                await self._stopped_by_force(machine)
-            return
-        if self._recoveries == 2 and machine.home_volume_id and has_owner(machine.tags):
+                await self._switch_off(machine)
+        elif self._recoveries == 2 and await self._home_is_apart(machine):
             with self._report.phase(progress.REPLACE):
                 await self._retire(machine)
-            return
-        raise MachineNotAnswering(f"Your machine {machine.id} is running but does not answer.")
+        else:
+            raise MachineNotAnswering(f"Your machine {machine.id} is running but does not answer.")
 
-    async def _stopped_by_force(self, machine: Instance) -> None:
-        with suppress(WrongState):
-            await self._fleet.stop(machine.id, force=True)
+    async def _home_is_apart(self, machine: Instance) -> bool:
+        """Whether the owner's files would be on the next machine too."""
+        return bool(machine.home_volume_id or await self._fleet.homes_of(self._owner))
+
+    async def _switch_off(self, machine: Instance) -> None:
+        seconds = self._plan.patience.stop_seconds
+        await machine_end.stop(self._fleet, machine, patience_seconds=seconds, force=True)
         await self._fleet.view.until(
             machine.id,
             lambda seen: seen is None or seen.state not in ("pending", "running", "stopping"),
             what=f"machine {machine.id}, which does not answer, to be switched off",
-            seconds=self._plan.patience.stop_seconds,
+            seconds=seconds,
         )
         self._powered_on_at = None
 
     async def _retire(self, machine: Instance) -> None:
-        """Set the machine aside, stopped, with its root disk; its home goes to the next one."""
+        """Set the machine aside, stopped, with its root disk; its home goes to the next one.
+
+        The first tag already takes it out of everybody's sight, so that whatever ends this
+        half-way leaves a user without a machine and not one with a deaf one.
+        """
         log.error("%s of %s stays silent; setting it aside", machine.id, self._owner)
-        await self._stopped_by_force(machine)
-        if machine.home_volume_id:
-            await self._fleet.detach(machine.home_volume_id, machine.id, HOME_DEVICE)
-        await self._fleet.tag([machine.id], {RETIRED_TAG: self._owner.user[:200] or "-"})
+        await self._switch_off(machine)
+        await self._fleet.tag([machine.id], {RETIRED_TAG: tag_value(self._owner.user)})
         await self._fleet.untag([machine.id], [USER_TAG, SERVER_TAG])
+        self._forget(machine)
+
+    async def _discard(self, machine: Instance) -> None:
+        """Nobody ever used this machine and it does not come up: nobody shall get it."""
+        log.error("%s never answered; removing it", machine.id)
+        self._report.note("The new machine does not come up; you get another one.")
+        self._fleet.spares.condemn(machine.id)
+        self._forget(machine)
+        await self._fleet.terminate(machine.id)
+        if self._recoveries > 1:
+            raise MachineNotAnswering("Two new machines in a row did not come up.")
+
+    def _forget(self, machine: Instance) -> None:
         self._fleet.spares.release(machine.id)
-        self._id = None
+        self._id = self._powered_on_at = None
 
 
 class _Changed(Exception):

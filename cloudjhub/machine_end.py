@@ -16,23 +16,26 @@ log = logging.getLogger(__name__)
 _DETACH_SECONDS = 420.0  # a machine that shuts down holds its volumes
 
 
-async def stop(fleet: Fleet, machine: Instance, *, patience_seconds: float) -> None:
+async def stop(
+    fleet: Fleet, machine: Instance, *, patience_seconds: float, force: bool = False
+) -> None:
     """Have EC2 stop a machine from whatever state it is in; one that is off or gone is fine.
 
-    A machine that is still booting is stopped as soon as EC2 allows. Raises EC2Error.
+    A machine that is still booting is stopped as soon as EC2 allows. ``force`` gives its own
+    shutdown less time. Raises EC2Error.
     """
-    if STATES[machine.state].on_stop is OnStop.NOTHING:
-        return
     deadline = time.monotonic() + patience_seconds
-    while True:
+    seen: Instance | None = machine
+    while seen is not None and STATES[seen.state].on_stop is not OnStop.NOTHING:
         try:
-            return await fleet.stop(machine.id)
+            return await fleet.stop(machine.id, force=force)
         except NotFound:
             return
         except WrongState:
             if time.monotonic() > deadline:
                 raise
         await fleet.view.next_listing()
+        seen = fleet.view.get(machine.id)
 
 
 async def remove_for_ever(fleet: Fleet, owner: Owner) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from enum import Enum
 
+from cloudjhub.deadlines import timeout
+
 
 class Answer(Enum):
     """What a single-user server's port says."""
@@ -15,10 +17,11 @@ class Answer(Enum):
 async def sshd_answers(host: str, port: int, *, timeout_seconds: float = 2.0) -> bool:
     """Whether an SSH banner comes within the time. A hung machine still accepts connections."""
     try:
-        first = await asyncio.wait_for(_ask(host, port, b""), timeout_seconds)
-    except (OSError, asyncio.TimeoutError):
+        async with timeout(timeout_seconds):
+            first = await _ask(host, port, b"", 4)
+    except (OSError, EOFError, asyncio.TimeoutError):
         return False
-    return first.startswith(b"SSH-")
+    return first == b"SSH-"
 
 
 async def notebook_answers(
@@ -31,21 +34,22 @@ async def notebook_answers(
     """
     request = f"GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("ascii")
     try:
-        first = await asyncio.wait_for(_ask(host, port, request), timeout_seconds)
+        async with timeout(timeout_seconds):
+            first = await _ask(host, port, request, 5)
     except ConnectionRefusedError:
         return Answer.REFUSED
-    except (OSError, asyncio.TimeoutError):
+    except (OSError, EOFError, asyncio.TimeoutError):
         return Answer.SILENT
-    return Answer.ALIVE if first.startswith(b"HTTP/") else Answer.SILENT
+    return Answer.ALIVE if first == b"HTTP/" else Answer.SILENT
 
 
-async def _ask(host: str, port: int, request: bytes) -> bytes:
-    """Send the request and give the first bytes of what comes back."""
+async def _ask(host: str, port: int, request: bytes, size: int) -> bytes:
+    """Send the request and give so many first bytes of what comes back. EOFError: not so many."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         if request:
             writer.write(request)
             await writer.drain()
-        return await reader.read(64)
+        return await reader.readexactly(size)
     finally:
         writer.close()

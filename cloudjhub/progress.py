@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from cloudjhub.deadlines import timeout
+
 _TICK_SECONDS = 1.0
 _REMEMBERED = 50
 
@@ -113,9 +115,8 @@ class StartReport:
     async def _something_new(self, told: int) -> bool:
         async with self._news:
             try:
-                await asyncio.wait_for(
-                    self._news.wait_for(lambda: len(self._events) > told), _TICK_SECONDS
-                )
+                async with timeout(_TICK_SECONDS):
+                    await self._news.wait_for(lambda: len(self._events) > told)
             except asyncio.TimeoutError:
                 return False
         return True
@@ -153,6 +154,5 @@ class StartReport:
 
 
 def _seconds(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    whole = round(seconds)
+    return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60} s"

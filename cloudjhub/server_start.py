@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,8 @@ class ServerStart:
                 commit(instance, session.fingerprint)
                 return await self._serve(config, fleet, instance, session)
             finally:
-                session.close()
+                # In a thread: closing waits for the connection's own thread.
+                self._cluster.ssh_threads.submit(session.close)
         finally:
             machine.release()
 
@@ -195,4 +197,4 @@ def _answers(config: ClusterConfig) -> Callable[[Instance], Awaitable[bool]]:
 
 def _close_unwanted(attempt: "asyncio.Future[remote.Session]") -> None:
     if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().close()
+        threading.Thread(target=attempt.result().close, daemon=True).start()

@@ -15,6 +15,7 @@ from jupyterhub.spawner import Spawner, SpawnException
 from jupyterhub.utils import url_path_join
 
 from cloudjhub import machine_end, options
+from cloudjhub.deadlines import timeout
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError, NotebookError, TimedOut
 from cloudjhub.fleet import Fleet
@@ -110,7 +111,8 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._start_under_way, self._start_went_wrong = True, False
         self._report = StartReport(self.cluster.times)
         try:
-            running = await asyncio.wait_for(self._start(), self.start_timeout * 0.95)
+            async with timeout(self.start_timeout * 0.95):
+                running = await self._start()
         except asyncio.TimeoutError as error:
             self._start_went_wrong = True
             raise self._for_people(

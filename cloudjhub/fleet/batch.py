@@ -12,6 +12,9 @@ Answer = TypeVar("Answer")
 # EC2 refuses a call on several machines as a whole when it cannot serve one of them.
 CAUSED_BY_ONE = (NotFound, WrongState, NoCapacity)
 
+# Capacity is not a member's fault: after so many single refusals the others need not be tried.
+_ENOUGH_REFUSALS = 2
+
 
 class Batcher(Generic[Item, Answer]):
     """Collects items and sends them as one.
@@ -45,6 +48,9 @@ class Batcher(Generic[Item, Answer]):
 
     async def aclose(self) -> None:
         """Give up what has not been sent and wait for nothing."""
+        waiting, self._waiting = self._waiting, []
+        for _, future in waiting:
+            future.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -62,23 +68,28 @@ class Batcher(Generic[Item, Answer]):
             self._spawn(self._deliver(wanted[first : first + self._limit]))
 
     async def _deliver(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        """Send the batch, in halves of halves as long as one member may be the culprit."""
+        parts, refused_in_a_row = [batch], 0
         try:
-            answers = await self._send([item for item, _ in batch])
-        except CAUSED_BY_ONE as error:
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                await self._deliver(batch[:middle])
-                await self._deliver(batch[middle:])
-                return
-            answers = [error]
-        except asyncio.CancelledError:
+            while parts:
+                part = parts.pop(0)
+                try:
+                    answers = await self._send([item for item, _ in part])
+                    refused_in_a_row = 0
+                except CAUSED_BY_ONE as error:
+                    if len(part) > 1 and refused_in_a_row < _ENOUGH_REFUSALS:
+                        middle = len(part) // 2
+                        parts = [part[:middle], part[middle:], *parts]
+                        continue
+                    refused_in_a_row += isinstance(error, NoCapacity)
+                    answers = [own_copy(error) for _ in part]
+                except Exception as error:
+                    answers = [own_copy(error) for _ in part]
+                for (_, future), answer in zip(part, answers, strict=True):
+                    _resolve(future, answer)
+        finally:
             for _, future in batch:
-                future.cancel()
-            raise
-        except Exception as error:
-            answers = [own_copy(error) for _ in batch]
-        for (_, future), answer in zip(batch, answers, strict=True):
-            _resolve(future, answer)
+                future.cancel()  # nothing happens to those that have their answer
 
 
 def _resolve(future: "asyncio.Future[Answer]", answer: Answer | Exception) -> None:

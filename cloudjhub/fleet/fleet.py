@@ -15,14 +15,21 @@ from typing import Any, TypeVar
 
 from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Image, Instance, Volume
-from cloudjhub.errors import EC2Error, EC2Throttled, EC2Unreachable, NotFound
+from cloudjhub.errors import (
+    EC2Error,
+    EC2Throttled,
+    EC2Unavailable,
+    EC2Unreachable,
+    LaunchFailed,
+    NotFound,
+)
 from cloudjhub.fleet.batch import Batcher, own_copy
 from cloudjhub.fleet.limits import Limits
 from cloudjhub.fleet.shared_read import SharedRead
-from cloudjhub.fleet.spares import Spares
-from cloudjhub.fleet.view import SETTLE_SECONDS, View
+from cloudjhub.fleet.spares import Spares, Ticket
+from cloudjhub.fleet.view import View
 from cloudjhub.launch_spec import LaunchSpec, run_arguments
-from cloudjhub.naming import CLUSTER_TAG, Owner, is_owned_by
+from cloudjhub.naming import CLUSTER_TAG, RETIRED_TAG, Owner, has_owner, is_owned_by
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +65,18 @@ class Fleet:
         self._volumes: SharedRead[list[Volume]] = SharedRead(
             lambda: self._call("DescribeVolumes", self._ec2.volumes)
         )
-        self._launches: dict[LaunchSpec, Batcher[Owner, Instance]] = {}
-        self._starts = self._batcher(self._send_starts)
+        self._launches: dict[LaunchSpec, Batcher[Ticket, Instance]] = {}
+        self._starts: dict[tuple[str, str], Batcher[str, None]] = {}
         self._stops = {force: self._batcher(self._stop_sender(force)) for force in (False, True)}
         self._terminations = self._batcher(self._send_terminations)
         self._images: dict[str, Image] = {}
+        self._image_reads: dict[str, SharedRead[Image]] = {}
         self._loop_task = asyncio.create_task(self.view.run(), name="cloudjhub-view")
 
     async def aclose(self) -> None:
         """Stop looking; calls under way in threads run to their end."""
         self._loop_task.cancel()
-        batchers = [*self._launches.values(), self._starts, *self._stops.values()]
+        batchers = [*self._launches.values(), *self._starts.values(), *self._stops.values()]
         for batcher in [*batchers, self._terminations]:
             await batcher.aclose()
         await asyncio.gather(self._loop_task, return_exceptions=True)
@@ -79,10 +87,17 @@ class Fleet:
     def owned_by(self, owner: Owner) -> list[Instance]:
         """The owner's machines as last known, claimed ones included, ended ones not."""
         claimed = self.spares.claimed_by(owner)
+
+        def is_theirs(machine: Instance) -> bool:
+            if has_owner(machine.tags):
+                return is_owned_by(machine.tags, owner)
+            return machine.id in claimed
+
         return [
             machine
             for machine in self.view.all()
-            if (machine.id in claimed or is_owned_by(machine.tags, owner))
+            if is_theirs(machine)
+            and RETIRED_TAG not in machine.tags
             and machine.state not in ("shutting-down", "terminated")
         ]
 
@@ -111,7 +126,11 @@ class Fleet:
     async def image(self, image_id: str) -> Image:
         """One AMI; asked for once, as an AMI never changes."""
         if image_id not in self._images:
-            self._images[image_id] = await self._call("DescribeImages", self._ec2.image, image_id)
+            reads = self._image_reads.setdefault(
+                image_id,
+                SharedRead(lambda: self._call("DescribeImages", self._ec2.image, image_id)),
+            )
+            self._images[image_id] = await reads.get()
         return self._images[image_id]
 
     async def console_output(self, instance_id: str) -> str:
@@ -130,12 +149,17 @@ class Fleet:
             return spare
         if spec not in self._launches:
             self._launches[spec] = self._batcher(self._launch_sender(spec))
-        with self.spares.wanting(owner):
-            return await self._launches[spec].submit(owner)
+        with self.spares.ticket(owner) as ticket:
+            return await self._launches[spec].submit(ticket)
 
     async def start(self, instance_id: str) -> None:
-        """StartInstances, shared with whoever starts at the same time."""
-        await self._starts.submit(instance_id)
+        """StartInstances, shared with whoever starts one of the same type and zone now."""
+        # Capacity is a matter of type and zone, so one refusal speaks for the rest of a batch.
+        machine = self.view.get(instance_id)
+        kind = (machine.instance_type, machine.zone) if machine else ("", "")
+        if kind not in self._starts:
+            self._starts[kind] = self._batcher(self._send_starts)
+        await self._starts[kind].submit(instance_id)
 
     async def stop(self, instance_id: str, *, force: bool = False) -> None:
         """StopInstances, shared; of a stopped machine too."""
@@ -150,7 +174,7 @@ class Fleet:
 
     async def tag(self, resource_ids: list[str], tags: Mapping[str, str]) -> None:
         """CreateTags; seen in the view at once."""
-        await self._settled("CreateTags", self._ec2.tag, resource_ids, tags)
+        await self._patiently("CreateTags", self._ec2.tag, resource_ids, tags)
         for resource_id in resource_ids:
             if resource_id.startswith("i-"):
                 self.view.tell_tags(resource_id, dict(tags))
@@ -158,7 +182,7 @@ class Fleet:
     async def untag(self, resource_ids: list[str], keys: Iterable[str]) -> None:
         """DeleteTags; seen in the view at once."""
         names = list(keys)
-        await self._settled("DeleteTags", self._ec2.untag, resource_ids, names)
+        await self._patiently("DeleteTags", self._ec2.untag, resource_ids, names)
         for resource_id in resource_ids:
             if resource_id.startswith("i-"):
                 self.view.tell_tags(resource_id, dict.fromkeys(names))
@@ -184,42 +208,49 @@ class Fleet:
     def _batcher(self, send: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
         return Batcher(send, window_seconds=self._settings.batch_window_seconds)
 
-    def _launch_sender(self, spec: LaunchSpec) -> Callable[[list[Owner]], Any]:
-        async def send(owners: list[Owner]) -> list[Instance | Exception]:
-            return await self._run(spec, owners)
+    def _launch_sender(self, spec: LaunchSpec) -> Callable[[list[Ticket]], Any]:
+        async def send(tickets: list[Ticket]) -> list[Instance | Exception]:
+            answers = await self._run(spec, tickets)
+            return [answers.get(ticket, LaunchFailed("Nobody waits.")) for ticket in tickets]
 
         return send
 
-    async def _run(self, spec: LaunchSpec, owners: list[Owner]) -> list[Instance | Exception]:
-        """Launch one for each owner; what EC2 refuses is the error of those left over."""
-        launched: list[Instance | Exception] = []
-        while missing := len(owners) - len(launched):
-            arguments = run_arguments(spec, count=missing, client_token=uuid.uuid4().hex)
+    async def _run(
+        self, spec: LaunchSpec, tickets: list[Ticket]
+    ) -> dict[Ticket, Instance | Exception]:
+        """Launch one for each who still waits; what EC2 refuses is the error of those left over."""
+        answers: dict[Ticket, Instance | Exception] = {}
+        while waiting := [t for t in tickets if t.wanted and t not in answers]:
+            arguments = run_arguments(spec, count=len(waiting), client_token=uuid.uuid4().hex)
             try:
-                some = await self._settled(
-                    "RunInstances", self._ec2.run, arguments, resources=missing
+                launched = await self._patiently(
+                    "RunInstances", self._ec2.run, arguments, resources=len(waiting)
                 )
             except EC2Error as error:
-                launched += [own_copy(error) for _ in range(missing)]
+                answers.update({ticket: own_copy(error) for ticket in waiting})
                 break
             # Claimed before anything else can run, or another login would take it for a spare.
-            for instance, owner in zip(some, owners[len(launched) :], strict=False):
-                self.spares.claim_if_wanted(instance.id, owner)
-            self.view.tell(some)
-            launched += some
-        return launched
+            self.view.tell(launched)
+            still_waiting = [ticket for ticket in waiting if ticket.wanted]
+            for instance, ticket in zip(launched, still_waiting, strict=False):
+                self.spares.hand_out(instance.id, ticket)
+                answers[ticket] = instance
+        return answers
 
     async def _send_starts(self, ids: list[str]) -> list[None]:
-        states = await self._call("StartInstances", self._ec2.start, ids, resources=len(ids))
+        states = await self._patiently(
+            "StartInstances", self._ec2.start, ids, resources=len(ids), retry=EC2Unavailable
+        )
         self.view.tell_states(states)
         return [None] * len(ids)
 
     def _stop_sender(self, force: bool) -> Callable[[list[str]], Any]:
         async def send(ids: list[str]) -> list[None]:
-            states = await self._call(
+            states = await self._patiently(
                 "StopInstances",
                 lambda: self._ec2.stop(ids, force=force),
                 resources=len(ids),
+                retry=EC2Unavailable,
             )
             self.view.tell_states(states)
             return [None] * len(ids)
@@ -227,24 +258,36 @@ class Fleet:
         return send
 
     async def _send_terminations(self, ids: list[str]) -> list[None]:
-        states = await self._call(
-            "TerminateInstances", self._ec2.terminate, ids, resources=len(ids)
+        states = await self._patiently(
+            "TerminateInstances",
+            self._ec2.terminate,
+            ids,
+            resources=len(ids),
+            retry=EC2Unavailable,
         )
         self.view.tell_states(states)
         return [None] * len(ids)
 
     # -- calls
 
-    async def _settled(
-        self, action: str, call: Callable[..., Result], *arguments: Any, resources: int = 0
+    async def _patiently(
+        self,
+        action: str,
+        call: Callable[..., Result],
+        *arguments: Any,
+        resources: int = 0,
+        retry: type[EC2Error] | tuple[type[EC2Error], ...] = (NotFound, EC2Unreachable),
     ) -> Result:
-        """Make a call that is safe to repeat, again while EC2 is unreachable or behind itself."""
-        deadline = time.monotonic() + min(_PATIENCE_SECONDS, SETTLE_SECONDS)
+        """Make a call that is safe to repeat, again for a while as long as ``retry`` is raised.
+
+        NotFound is worth it where EC2 may not know everywhere yet what it has just made.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         pause = 0.5
         while True:
             try:
                 return await self._call(action, call, *arguments, resources=resources)
-            except (NotFound, EC2Unreachable) as error:
+            except retry as error:
                 if time.monotonic() + pause > deadline:
                     raise
                 log.info("%s again in %.1f s: %s", action, pause, error)

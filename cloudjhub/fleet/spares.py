@@ -7,6 +7,7 @@ removed after a while together with its blank volume.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from cloudjhub.ec2_values import Instance
@@ -15,12 +16,20 @@ from cloudjhub.naming import RETIRED_TAG, SHAPE_TAG, Owner, has_owner
 _USABLE = ("running", "pending")
 
 
+@dataclass(eq=False)
+class Ticket:
+    """One attempt to get a machine. The same owner's next attempt is another."""
+
+    owner: Owner
+    wanted: bool = True
+    instance_id: str | None = None
+
+
 class Spares:
     """Claims of this process on machines whose tags do not name an owner yet."""
 
     def __init__(self) -> None:
         self._claims: dict[str, Owner] = {}
-        self._wanting: set[Owner] = set()
         self._going: set[str] = set()
 
     def claim(self, instance_id: str, owner: Owner) -> None:
@@ -28,22 +37,22 @@ class Spares:
         self._claims[instance_id] = owner
 
     @contextmanager
-    def wanting(self, owner: Owner) -> Iterator[None]:
-        """Inside it the owner waits for a launch. Whoever leaves by an error holds no claim."""
-        self._wanting.add(owner)
+    def ticket(self, owner: Owner) -> Iterator[Ticket]:
+        """Inside it one attempt waits for a launch. One that ends by an error holds no claim."""
+        ticket = Ticket(owner)
         try:
-            yield
+            yield ticket
         except BaseException:
-            for instance_id in self.claimed_by(owner):
-                self.release(instance_id)
+            if ticket.instance_id is not None:
+                self.release(ticket.instance_id)
             raise
         finally:
-            self._wanting.discard(owner)
+            ticket.wanted = False
 
-    def claim_if_wanted(self, instance_id: str, owner: Owner) -> None:
-        """Claim a launched machine unless its owner has given up; then it is a spare."""
-        if owner in self._wanting:
-            self.claim(instance_id, owner)
+    def hand_out(self, instance_id: str, ticket: Ticket) -> None:
+        """Give a launched machine to the attempt that waits for it."""
+        ticket.instance_id = instance_id
+        self.claim(instance_id, ticket.owner)
 
     def release(self, instance_id: str) -> None:
         """Take the claim back: without owner tags the machine is a spare again."""
@@ -76,6 +85,11 @@ class Spares:
         ]
         self._going.update(machine.id for machine in gone)
         return gone
+
+    def condemn(self, instance_id: str) -> None:
+        """Nobody gets this machine any more; it is being removed."""
+        self.release(instance_id)
+        self._going.add(instance_id)
 
     def keep(self, instance_id: str) -> None:
         """The removal did not happen: it may be given or expire again."""

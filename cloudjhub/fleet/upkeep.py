@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from cloudjhub.ec2_values import Volume
 from cloudjhub.errors import EC2Error
@@ -22,6 +23,7 @@ class Upkeep:
         self._fleet = fleet
         self._spare_seconds = spare_seconds
         self._to_stop: set[str] = set()
+        self._ended: set[str] = set()
         # A hub that died may have left blank volumes behind, so the first round looks once.
         self._volumes_may_be_left = True
         self._task = asyncio.create_task(self._run(), name="cloudjhub-upkeep")
@@ -45,37 +47,59 @@ class Upkeep:
             await self._fleet.view.changed()
             try:
                 if self._fleet.view.age_seconds < _ROUND_SECONDS:
-                    await self.round()
-            except EC2Error as error:
-                log.warning("Upkeep goes on in the next round: %s", error)
+                    with self._left_to_the_next_round():
+                        await self.round()
             except Exception:
                 log.exception("Upkeep failed and goes on in the next round")
             await asyncio.sleep(max(0.0, _ROUND_SECONDS - (time.monotonic() - started)))
 
     async def round(self) -> None:
-        """One pass over everything."""
+        """One pass over everything; what fails is left to the next pass."""
         view, spares = self._fleet.view, self._fleet.spares
         spares.forget_missing({machine.id for machine in view.all()})
-        await self._stop_what_should_be()
-        for spare in spares.expired(view.all(), self._spare_seconds()):
-            log.info("Removing spare %s: nobody took it in %d s", spare.id, self._spare_seconds())
-            try:
-                await self._fleet.terminate(spare.id)
-            except EC2Error:
-                spares.keep(spare.id)
-                raise
+        expired = spares.expired(view.all(), self._spare_seconds())
+        await asyncio.gather(
+            *(self._stop(instance_id) for instance_id in list(self._to_stop)),
+            *(self._remove(spare.id) for spare in expired),
+        )
+        if self._volumes_may_be_left or self._somebody_ended_ownerless():
             self._volumes_may_be_left = True
-        if self._volumes_may_be_left:
             await self._delete_blank_volumes()
 
-    async def _stop_what_should_be(self) -> None:
-        for instance_id in list(self._to_stop):
-            machine = self._fleet.view.get(instance_id)
-            if machine is None or machine.state not in ("pending", "running"):
-                self._to_stop.discard(instance_id)
-            elif machine.state == "running":
+    async def _stop(self, instance_id: str) -> None:
+        machine = self._fleet.view.get(instance_id)
+        if machine is None or machine.state not in ("pending", "running"):
+            self._to_stop.discard(instance_id)
+        elif machine.state == "running":
+            with self._left_to_the_next_round():
                 await self._fleet.stop(instance_id)
                 log.info("Stopped %s, which could not be stopped before", instance_id)
+
+    async def _remove(self, instance_id: str) -> None:
+        log.info("Removing spare %s: nobody took it in %d s", instance_id, self._spare_seconds())
+        try:
+            await self._fleet.terminate(instance_id)
+        except EC2Error as error:
+            self._fleet.spares.keep(instance_id)
+            log.warning("Spare %s is removed in a later round: %s", instance_id, error)
+
+    @contextmanager
+    def _left_to_the_next_round(self) -> Iterator[None]:
+        try:
+            yield
+        except EC2Error as error:
+            log.warning("Upkeep goes on in the next round: %s", error)
+
+    def _somebody_ended_ownerless(self) -> bool:
+        """Whether a machine without owner ended since the last round: its home may be left."""
+        ended = {
+            machine.id
+            for machine in self._fleet.view.all()
+            if machine.state in ("shutting-down", "terminated") and not has_owner(machine.tags)
+        }
+        news = bool(ended - self._ended)
+        self._ended = ended
+        return news
 
     async def _delete_blank_volumes(self) -> None:
         """Delete volumes that never had an owner and whose machine is gone.

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from cloudjhub.deadlines import timeout
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError, TimedOut
 
@@ -46,6 +47,7 @@ class View:
         self._busy_seconds = busy_seconds
         self._quiet_seconds = quiet_seconds
         self._listed: dict[str, Instance] = {}
+        self._listed_before: dict[str, Instance] = {}
         self._listed_at: float | None = None
         self._told: dict[str, _Told] = {}
         self._told_states: dict[str, tuple[float, str]] = {}
@@ -65,7 +67,8 @@ class View:
 
     def get(self, instance_id: str) -> Instance | None:
         """The machine as last known; None if EC2 does not list it (any more)."""
-        instance = self._listed.get(instance_id)
+        # Two listings in a row must miss a machine: a single one may come from a replica that lags.
+        instance = self._listed.get(instance_id) or self._listed_before.get(instance_id)
         told = self._told.get(instance_id)
         if instance is None and told is not None:
             instance = told.instance
@@ -73,7 +76,7 @@ class View:
 
     def all(self) -> Iterator[Instance]:
         """Every machine as last known."""
-        for instance_id in {**self._listed, **self._told}:
+        for instance_id in {**self._listed, **self._listed_before, **self._told}:
             if (instance := self.get(instance_id)) is not None:
                 yield instance
 
@@ -106,7 +109,8 @@ class View:
     async def next_listing(self) -> None:
         """Return after the next listing, good or failed, asked for soon since someone waits."""
         with self.watching(), suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.changed(), _LONGEST_LISTING_SECONDS)
+            async with timeout(_LONGEST_LISTING_SECONDS):
+                await self.changed()
 
     async def until(
         self,
@@ -158,9 +162,13 @@ class View:
 
     async def run(self) -> None:
         """Keep the view fresh until cancelled; comes back by itself from whatever fails."""
-        while True:
-            await self._fetch_once()
-            await self._pause()
+        try:
+            while True:
+                began = time.monotonic()
+                await self._fetch_once()
+                await self._pause(began)
+        finally:
+            self._next.cancel()
 
     async def _fetch_once(self) -> None:
         coming, self._next = self._next, asyncio.get_running_loop().create_future()
@@ -187,13 +195,12 @@ class View:
         if self._failing_since is not None:
             log.warning("EC2 answers again after %.0f s", time.monotonic() - self._failing_since)
             self._failing_since = None
+        self._listed_before = self._listed
         self._listed = {instance.id: instance for instance in listed}
         self._listed_at = began
         now = time.monotonic()
         self._told = {
-            instance_id: told
-            for instance_id, told in self._told.items()
-            if instance_id not in self._listed and told.until > now
+            instance_id: told for instance_id, told in self._told.items() if told.until > now
         }
         self._told_states = {
             instance_id: (at, state)
@@ -211,10 +218,10 @@ class View:
             self._failing_since = time.monotonic()
             log.warning(message + "; the last known state stays in force", error)
 
-    async def _pause(self) -> None:
-        if self._watchers:
-            await asyncio.sleep(self._busy_seconds)
-            return
-        self._wake.clear()
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), self._quiet_seconds)
+    async def _pause(self, began: float) -> None:
+        if not self._watchers:
+            self._wake.clear()
+            with suppress(asyncio.TimeoutError):
+                async with timeout(self._quiet_seconds):
+                    await self._wake.wait()
+        await asyncio.sleep(max(0.0, began + self._busy_seconds - time.monotonic()))
