@@ -110,15 +110,20 @@ async def quiet_cores() -> float:
     """Wait a while for others to leave the cores alone; gives the share that is still busy."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        before = _cpu_ticks()
+        before = cpu_ticks()
         await asyncio.sleep(1.0)
-        total, idle = (now - then for now, then in zip(_cpu_ticks(), before, strict=True))
-        busy = 1 - idle / max(total, 1)
+        busy = busy_since(before)
         if busy <= MOST_BUSY or time.monotonic() > deadline:
             return busy
 
 
-def _cpu_ticks() -> tuple[int, int]:
+def busy_since(before: tuple[int, int]) -> float:
+    """Share of the cores that was used since ``cpu_ticks()`` gave this."""
+    total, idle = (now - then for now, then in zip(cpu_ticks(), before, strict=True))
+    return 1 - idle / max(total, 1)
+
+
+def cpu_ticks() -> tuple[int, int]:
     """All ticks of all cores since boot, and the idle ones (proc(5), /proc/stat)."""
     ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
     return sum(ticks), ticks[3] + ticks[4]

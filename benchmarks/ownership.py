@@ -61,7 +61,8 @@ async def _complaint(demo: Demo, user: str, mine: list[Instance], route: str | N
     try:
         found = await asyncio.to_thread(_owners_of_servers, demo.server_config, machine)
     except CloudJHubError as error:
-        return f"{machine.id} of {user} ({machine.state}) cannot be asked: {error}"
+        words = demo.ec2.machines.get(machine.id).console()[-400:]
+        return f"{machine.id} of {user} ({machine.state}) cannot be asked: {error}\n{words}"
     if found != [user]:
         return f"{machine.id} of {user} runs the servers of {found}"
     if route is None or f"//{machine.private_ip}:" not in route:

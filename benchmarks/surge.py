@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import jupyterhub
 import notebook_standin
-from bench import conditions, quiet_cores, run, running_demo, table
+from bench import busy_since, conditions, cpu_ticks, quiet_cores, run, running_demo, table
 from ownership import wrong_machines
 
 from cloudjhub.demo.browserless import HubUser
@@ -60,6 +60,7 @@ class Outcome:
     users: dict[str, float | Exception]
     calls: dict[str, dict[str, int]]  # EC2 action -> ok, throttled, error
     hub_cpu_seconds: float
+    busy: float  # share of all cores that was used meanwhile, by whomever
     seconds: float  # from the first request until the last user is ready or has failed
 
     @property
@@ -118,10 +119,11 @@ async def _make_machines(demo: Demo, users: Sequence[HubUser]) -> None:
 async def _press(demo: Demo, users: Sequence[HubUser]) -> Outcome:
     """Everybody starts at the same moment."""
     demo.ec2.reset_calls()
-    cpu = _hub_cpu_seconds(demo)
+    cpu, ticks = _hub_cpu_seconds(demo), cpu_ticks()
     began = time.monotonic()
     results = await asyncio.gather(*map(_seconds_to_ready, users))
     return Outcome(
+        busy=busy_since(ticks),
         users={user.name: result for user, result in zip(users, results, strict=True)},
         calls=demo.ec2.calls(),
         hub_cpu_seconds=_hub_cpu_seconds(demo) - cpu,
@@ -166,7 +168,7 @@ def _report(outcome: Outcome) -> str:
         lines.append("request to ready, seconds: " + ", ".join(said))
     lines.append(
         f"hub: {outcome.hub_cpu_seconds:.1f} s of CPU in {outcome.seconds:.1f} s, "
-        f"{outcome.hub_cpu_seconds / asked:.2f} s per user"
+        f"{outcome.hub_cpu_seconds / asked:.2f} s per user; all cores {outcome.busy:.0%} busy"
     )
     lines += [f"  {name}: {type(e).__name__}: {e}" for name, e in outcome.failures.items()]
     kinds = ("ok", "throttled", "error")
