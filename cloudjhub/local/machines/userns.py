@@ -17,6 +17,9 @@ _UNSHARE += ["--kill-child", "--mount-proc"]
 #: The control and the notebook account are two names of one account: there is but one uid.
 _UID = 1000
 BURIAL_SECONDS = 5.0
+#: What a machine has in /etc for itself, and where it finds the rest (see shims/init-userns).
+OWN_FILES = ("passwd", "group", "hostname")
+HOST_ETC = "/run/host-etc"
 #: Where name resolution may live on the host's /run; machines keep seeing it.
 _RESOLVERS = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/nscd")
 
@@ -34,7 +37,9 @@ class UserNamespaceMachine(LoopbackMachine):
 
     def write_files(self) -> None:
         etc = self.spec.folder / "etc"
-        etc.mkdir(exist_ok=True)
+        shutil.rmtree(etc, ignore_errors=True)
+        etc.mkdir()
+        _link_host_etc(etc)
         shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
         accounts = [
             f"{name}:x:{_UID}:{_UID}::/home/{name}:{shell}"
@@ -103,6 +108,21 @@ def visible_paths(hidden_below: Sequence[str], state_dir: Path) -> list[str]:
         if os.path.isdir(path) and any(path.startswith(f"{top}/") for top in hidden_below)
     )
     return [p for p in below if not any(p.startswith(f"{other}/") for other in below)]
+
+
+def _link_host_etc(etc: Path) -> None:
+    """An /etc of the machine's own, all but OWN_FILES of it seen through to the host's.
+
+    Single files bound over the host's would be gone as soon as the host replaces one of them,
+    as it does whenever an account is made.
+    """
+    for entry in os.scandir("/etc"):
+        if entry.name in OWN_FILES:
+            continue
+        target = f"{HOST_ETC}/{entry.name}"
+        if entry.is_symlink():
+            target = os.path.normpath(os.path.join("/etc", os.readlink(entry.path)))
+        (etc / entry.name).symlink_to(target)
 
 
 def _merged(path: str, first: Sequence[str], *, leave_out: str = "") -> str:
