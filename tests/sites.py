@@ -1,7 +1,9 @@
 """A real hub with its proxy, a local EC2 and machines, for whoever tests with all of it."""
 
 import asyncio
+import html
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import aiohttp
 import boto3
 
-from cloudjhub.demo.browserless import HubUser
+from cloudjhub.demo.browserless import HubUser, Start
 from cloudjhub.demo.stack import Demo, DemoSettings
 from cloudjhub.local import LocalSettings
 
@@ -31,6 +33,48 @@ c.InstanceSpawner.busy_interval_seconds = 0.3
 USERS = tuple(f"student{number:02d}" for number in range(1, 61))
 
 
+class Person(HubUser):
+    """A student with a browser's address bar and forms."""
+
+    async def start_server(self, server_name: str = "", **more: Any) -> Start:
+        """Start the server and follow its progress until it is ready."""
+        start = await super().start_server(server_name, **more)
+        if start.events:
+            return start
+        # After a start that failed JupyterHub answers the next one as if it were finished.
+        async for event in self._progress(f"{self._server_api(server_name)}/progress"):
+            start.events.append(event)
+        assert start.events[-1].get("ready"), start.events[-1]
+        return start
+
+    async def page(self, path: str, *statuses: int) -> str:
+        """A page as typed into the address bar."""
+        headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+        async with self._http.get(self._address(path), headers=headers) as answer:
+            text = await answer.text()
+            assert answer.status in (statuses or (200,)), f"{answer.status}: {text}"
+            return text
+
+    async def submit(self, path: str, form: dict[str, str]) -> str:
+        """A form, posted from its page."""
+        address = self._address(path).update_query(_xsrf=self._token("/hub/"))
+        headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
+        async with self._http.post(address, data=form, headers=headers) as answer:
+            text = await answer.text()
+            assert answer.status == 200, f"{answer.status}: {text}"
+            return text
+
+    async def failure_page(self) -> str:
+        """What stands on the page of a start that failed, as text."""
+        page = await self.page(f"/hub/spawn-pending/{self.name}", 500, 503)
+        return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+    async def tokens(self) -> list[str]:
+        """Ids of the API tokens that were made for this person's servers."""
+        answer = await self._json("GET", f"/hub/api/users/{self.name}/tokens")
+        return [t["id"] for t in answer["api_tokens"] if t["note"].startswith("Server at")]
+
+
 class Site:
     """A running demo with what the tests ask of it."""
 
@@ -39,9 +83,9 @@ class Site:
         self.ec2 = demo.ec2
         self._exits = AsyncExitStack()
 
-    async def user(self, name: str) -> HubUser:
+    async def user(self, name: str) -> Person:
         """A person who has logged in; leaves when the file's tests are over."""
-        person = HubUser(self.demo.url, name, self.demo.password(name))
+        person = Person(self.demo.url, name, self.demo.password(name))
         self._exits.push_async_callback(person.close)
         await person.login()
         return person
@@ -101,6 +145,17 @@ class Site:
         status, model = await self.api("GET", f"/users/{user}")
         assert status == 200, model
         return model["servers"].get(server)
+
+    async def failed_start(self, user: str, **options: Any) -> str:
+        """Begin a start that fails; gives what the last of its progress events says."""
+        body = {"user_options": options} if options else {}
+        status, answer = await self.api("POST", f"/users/{user}/server", **body)
+        assert status in (201, 202), answer
+        # JupyterHub has no progress to show while it tidies up after a start that failed.
+        await self.no_server(user)
+        last = [event async for event in self.progress(user)][-1]
+        assert last.get("failed"), last
+        return html.unescape(last["message"])
 
     async def no_server(self, user: str, server: str = "", seconds: float = 60) -> None:
         """Wait until the hub knows no such server."""

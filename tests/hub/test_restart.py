@@ -67,15 +67,15 @@ async def test_a_hub_told_to_end_leaves_the_machines_running(site):
 
 async def test_the_servers_token_is_revoked_after_a_restart_too(site):
     student = await site.user("student04")
-    assert await _server_tokens(student) == []
+    assert await student.tokens() == []
     await student.start_server()
-    (token,) = await _server_tokens(student)
+    (token,) = await student.tokens()
     await site.demo.hub.crash()
     await site.hub_again()
     await _adopted(site, "student04")
-    assert await _server_tokens(student) == [token]
+    assert await student.tokens() == [token]
     await student.stop_server()
-    assert await _server_tokens(student) == []
+    assert await student.tokens() == []
 
 
 async def test_a_hub_killed_while_a_machine_boots_gives_one_machine_in_the_end(no_faults):
@@ -187,13 +187,6 @@ async def _adopted(site, name):
 
 async def _server_pids(site, name):
     return list(site.notebooks((await site.the_machine(name))["InstanceId"]))
-
-
-async def _server_tokens(student):
-    """Ids of the tokens that were made for the student's servers."""
-    answer = await student._json("GET", f"/hub/api/users/{student.name}/tokens")
-    notes = {token["id"]: token["note"] for token in answer["api_tokens"]}
-    return [token for token, note in notes.items() if note.startswith("Server at")]
 
 
 async def _ids(site):
