@@ -17,7 +17,7 @@ from cloudjhub.fleet import Fleet
 from cloudjhub.home import home_volume_of
 from cloudjhub.launch_spec import launch_spec
 from cloudjhub.machine import Machine, Patience, Plan
-from cloudjhub.naming import HOST_KEY_TAG, Owner
+from cloudjhub.naming import HOST_KEY_TAG, Owner, has_owner
 from cloudjhub.ownership import make_mine
 from cloudjhub.probe import Answer, notebook_answers, sshd_answers
 from cloudjhub.progress import StartReport
@@ -109,7 +109,7 @@ class ServerStart:
     async def _connect(
         self, config: ClusterConfig, instance: Instance, known: Known
     ) -> remote.Session:
-        pinned = known.host_key if known.instance_id == instance.id else None
+        pinned = _pinned(instance, known)
         target = remote.Target(
             host=instance.private_ip or "",
             port=config.worker_ssh_port,
@@ -118,7 +118,7 @@ class ServerStart:
         )
         for attempt in range(1, _CONNECT_ATTEMPTS + 1):
             try:
-                return await self._connected(target, pinned or instance.tags.get(HOST_KEY_TAG))
+                return await self._connected(target, pinned)
             except HostKeyChanged:
                 log.error("%s of %s shows a changed host key", instance.id, self._wanted.owner)
                 raise
@@ -186,6 +186,17 @@ class ServerStart:
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._cluster.ssh_threads, work)
+
+
+def _pinned(instance: Instance, known: Known) -> str | None:
+    """The fingerprint to insist on; None at the first contact.
+
+    The tag decides, so that an operator can allow a new key by removing it; the hub's state only
+    speaks where the machine lost all its tags.
+    """
+    if has_owner(instance.tags):
+        return instance.tags.get(HOST_KEY_TAG)
+    return known.host_key if known.instance_id == instance.id else None
 
 
 def _answers(config: ClusterConfig) -> Callable[[Instance], Awaitable[bool]]:
