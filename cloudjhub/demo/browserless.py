@@ -124,8 +124,8 @@ class HubUser:
         async with self._request("POST", path, json={"user_options": options}) as answer:
             if answer.status not in (201, 202):
                 raise HubUserError(f"The hub started no server: {await _reason(answer)}")
-        # Also after 201, "ready": JupyterHub answers it as well to a start that follows a failed one
-        # (apihandlers/users.py looks at the spawner of before). A ready server says so at once.
+        # Also after 201, "ready": JupyterHub answers it as well to a start that follows a failed
+        # one (apihandlers/users.py looks at the spawner of before). Who is ready says so at once.
         async for event in self._progress(f"{path}/progress"):
             events.append(event)
             if event.get("failed"):
