@@ -27,6 +27,38 @@ async def test_a_machine_type_that_is_not_offered_is_refused(site):
     assert (await site.the_machine("student02"))["InstanceType"] == "t3.medium"
 
 
+async def test_options_in_the_old_form_and_of_odd_kinds_are_refused_in_words(site):
+    student = await site.user("student07")
+    # Until JupyterHub 6 the whole body was the options; that is still understood.
+    assert (await site.api("POST", "/users/student07/server", colour="blue"))[0] in (201, 202)
+    await site.no_server("student07")
+    assert "There is no option 'colour' on this hub." in await student.failure_page()
+    said = await site.failed_start("student07", instance_type=["t3.medium"])
+    assert "There is no machine type" in said
+    said = await site.failed_start("student07", instance_type={"t3.medium": 1})
+    assert "There is no machine type" in said
+    await student.start_server(options={})
+    assert "unhandled user_options" not in site.hub_log()
+
+
+async def test_options_changed_while_the_server_is_stopped_are_checked_too(site):
+    student = await site.user("student08")
+    await student.start_server("gpu")
+    await student.stop_server("gpu")
+    changed = {"instance_type": "p5.48xlarge"}
+    path = "/users/student08/servers/gpu"
+    assert (await site.api("PATCH", path, user_options=changed))[0] == 200
+    assert (await site.api("POST", path))[0] in (201, 202)
+
+    async def failed():
+        server = await site.server("student08", "gpu")
+        return not server or not server["pending"]
+
+    await site.until("the start to end", failed)
+    last = [event async for event in site.progress("student08", "gpu")][-1]
+    assert "There is no machine type" in last["message"], last
+
+
 async def test_without_choices_there_is_no_form(site):
     student = await site.user("student03")
     page = await student.page("/hub/spawn")

@@ -1,5 +1,7 @@
 """Named servers, renamed servers and deleted users: what becomes of machines and homes."""
 
+from urllib.parse import quote
+
 import pytest
 from sites import BRISK
 
@@ -44,6 +46,33 @@ async def test_a_renamed_server_keeps_machine_and_files(site):
     assert await site.machines("student03", "draft") == []
     assert len(await site.homes("student03", "final")) == 1
     assert await site.homes("student03", "draft") == []
+
+
+@pytest.mark.parametrize("name", ["zoë.müller+lab@uni.example", 'o\'neil; $(reboot) "x"', "王小明"])
+async def test_a_name_of_any_kind_gets_a_machine_and_finds_it_again(site, name):
+    path = f"/users/{quote(name, safe='')}"
+    assert (await site.api("POST", path))[0] == 201
+    before = {machine["InstanceId"] for machine in await site.machines()}
+    assert (await site.api("POST", f"{path}/server"))[0] == 202
+
+    async def ready():
+        servers = (await site.api("GET", path))[1]["servers"]
+        return servers.get("", {}).get("ready")
+
+    await site.until("the server to be ready", ready, 60)
+    (machine,) = {machine["InstanceId"] for machine in await site.machines()} - before
+    (environment,) = site.notebooks(machine).values()
+    assert environment["JUPYTERHUB_USER"] == name
+    assert (await site.api("DELETE", f"{path}/server"))[0] in (202, 204)
+
+    async def stopped():
+        states = {m["InstanceId"]: m["State"]["Name"] for m in await site.machines()}
+        return states[machine] == "stopped"
+
+    await site.until("the machine to be stopped", stopped, 60)
+    assert (await site.api("POST", f"{path}/server"))[0] == 202
+    await site.until("the server to be ready again", ready, 60)
+    assert {m["InstanceId"] for m in await site.machines()} - before == {machine}
 
 
 async def test_a_removed_named_server_keeps_its_machine_unless_told_otherwise(site):
