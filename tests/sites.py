@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import boto3
 
-from cloudjhub.demo.browserless import HubUser, Start
+from cloudjhub.demo.browserless import HubUser
 from cloudjhub.demo.stack import Demo, DemoSettings
 from cloudjhub.local import LocalSettings
 
@@ -35,17 +35,6 @@ USERS = tuple(f"student{number:02d}" for number in range(1, 61))
 
 class Person(HubUser):
     """A student with a browser's address bar and forms."""
-
-    async def start_server(self, server_name: str = "", **more: Any) -> Start:
-        """Start the server and follow its progress until it is ready."""
-        start = await super().start_server(server_name, **more)
-        if start.events:
-            return start
-        # After a start that failed JupyterHub answers the next one as if it were finished.
-        async for event in self._progress(f"{self._server_api(server_name)}/progress"):
-            start.events.append(event)
-        assert start.events[-1].get("ready"), start.events[-1]
-        return start
 
     async def page(self, path: str, *statuses: int) -> str:
         """A page as typed into the address bar."""
