@@ -18,6 +18,7 @@ from cloudjhub.errors import ConfigError
 log = logging.getLogger(__name__)
 
 _Id = Annotated[str, Field(min_length=1)]
+_GroupIds = tuple[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")], ...]
 
 
 def _readable_file(value: str) -> str:
@@ -27,6 +28,12 @@ def _readable_file(value: str) -> str:
     if not os.access(path, os.R_OK):
         raise ValueError("the hub may not read it; make the hub's account its owner, mode 0600")
     return str(path)
+
+
+def _at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise ValueError("name at least one")
+    return values
 
 
 class ClusterConfig(BaseModel):
@@ -77,13 +84,10 @@ class ClusterConfig(BaseModel):
         pattern=r"^subnet-[0-9a-f]{8,17}$",
         description="Private subnet of users' machines.",
     )
-    worker_security_groups: tuple[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")], ...] = (
-        Field(
-            alias="WORKER_SECURITY_GROUPS",
-            strict=False,
-            min_length=1,
-            description="Ids of the security groups of users' machines.",
-        )
+    worker_security_groups: Annotated[_GroupIds, AfterValidator(_at_least_one)] = Field(
+        alias="WORKER_SECURITY_GROUPS",
+        strict=False,
+        description="Ids of the security groups of users' machines.",
     )
     key_name: _Id = Field(
         alias="KEY_NAME",

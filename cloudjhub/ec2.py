@@ -18,6 +18,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from cloudjhub import ec2_errors
@@ -182,7 +183,7 @@ def _asked(call: Callable[..., Any], action: str, *positional: Any, **arguments:
         ) from error
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
         raise NotPermitted("The hub has no usable AWS credentials.", action=action) from error
-    except (HTTPClientError, ResponseParserError) as error:
+    except (NoConnection, HTTPClientError, ResponseParserError) as error:
         raise ec2_errors.unreachable(action) from error
     except BotoCoreError as error:
         raise EC2Error(f"The hub cannot ask EC2 for this: {error}", action=action) from error

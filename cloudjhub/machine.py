@@ -71,6 +71,8 @@ class Machine:
         self._powered_on_at: float | None = None
         self._starts = 0
         self._recoveries = 0
+        self._launched_id: str | None = None
+        self._discarded = 0
 
     # -- finding
 
@@ -149,7 +151,7 @@ class Machine:
             homes = await self._fleet.homes_of(self._owner) if wants_home else []
             spec = self._plan.without_home if homes else self._plan.with_home
             instance = await self._fleet.launch(spec, self._owner)
-        self._id = instance.id
+        self._id = self._launched_id = instance.id
         self._powered_on()
 
     async def _start(self, machine: Instance) -> None:
@@ -217,8 +219,8 @@ class Machine:
     async def _recover(self, machine: Instance) -> None:
         """A machine that says nothing: off and on, then another one. A blank one: another one."""
         self._recoveries += 1
-        if not has_owner(machine.tags):
-            await self._discard(machine)
+        if machine.id == self._launched_id and not has_owner(machine.tags):
+            self._discard(machine)
         elif self._recoveries == 1:
             log.warning("%s of %s does not answer; power-cycling it", machine.id, self._owner)
             with self._report.phase(progress.RECOVER):
@@ -252,18 +254,19 @@ class Machine:
         """
         log.error("%s of %s stays silent; setting it aside", machine.id, self._owner)
         await self._switch_off(machine)
-        await self._fleet.tag([machine.id], {RETIRED_TAG: tag_value(self._owner.user)})
-        await self._fleet.untag([machine.id], [USER_TAG, SERVER_TAG])
+        if self._fleet.view.get(machine.id) is not None:
+            await self._fleet.tag([machine.id], {RETIRED_TAG: tag_value(self._owner.user)})
+            await self._fleet.untag([machine.id], [USER_TAG, SERVER_TAG])
         self._forget(machine)
 
-    async def _discard(self, machine: Instance) -> None:
-        """Nobody ever used this machine and it does not come up: nobody shall get it."""
+    def _discard(self, machine: Instance) -> None:
+        """This start launched it, nobody ever used it, it does not come up: nobody shall get it."""
         log.error("%s never answered; removing it", machine.id)
         self._report.note("The new machine does not come up; you get another one.")
         self._fleet.spares.condemn(machine.id)
         self._forget(machine)
-        await self._fleet.terminate(machine.id)
-        if self._recoveries > 1:
+        self._discarded += 1
+        if self._discarded > 1:
             raise MachineNotAnswering("Two new machines in a row did not come up.")
 
     def _forget(self, machine: Instance) -> None:

@@ -14,6 +14,7 @@ from cloudjhub.ec2_values import Instance
 from cloudjhub.naming import RETIRED_TAG, SHAPE_TAG, Owner, has_owner
 
 _USABLE = ("running", "pending")
+_ALIVE = ("pending", "running", "stopping", "stopped")
 
 
 @dataclass(eq=False)
@@ -30,6 +31,7 @@ class Spares:
 
     def __init__(self) -> None:
         self._claims: dict[str, Owner] = {}
+        self._condemned: set[str] = set()
         self._going: set[str] = set()
 
     def claim(self, instance_id: str, owner: Owner) -> None:
@@ -73,23 +75,21 @@ class Spares:
         return best
 
     def expired(self, machines: Iterable[Instance], older_than_seconds: float) -> list[Instance]:
-        """Free machines past their time; from now on nobody gets them."""
-        now = datetime.now(timezone.utc)
+        """Condemned machines and free ones past their time; from now on nobody gets them."""
         gone = [
             machine
             for machine in machines
-            if self.is_free(machine)
-            and machine.state in ("pending", "running", "stopping", "stopped")
-            and machine.launched_at is not None
-            and (now - machine.launched_at).total_seconds() > older_than_seconds
+            if machine.state in _ALIVE
+            and machine.id not in self._going
+            and (machine.id in self._condemned or self._is_old(machine, older_than_seconds))
         ]
         self._going.update(machine.id for machine in gone)
         return gone
 
     def condemn(self, instance_id: str) -> None:
-        """Nobody gets this machine any more; it is being removed."""
+        """Nobody gets this machine any more; for ``expired`` its time is up."""
         self.release(instance_id)
-        self._going.add(instance_id)
+        self._condemned.add(instance_id)
 
     def keep(self, instance_id: str) -> None:
         """The removal did not happen: it may be given or expire again."""
@@ -98,13 +98,21 @@ class Spares:
     def forget_missing(self, known_ids: set[str]) -> None:
         """Drop what EC2 no longer lists."""
         self._claims = {i: owner for i, owner in self._claims.items() if i in known_ids}
+        self._condemned &= known_ids
         self._going &= known_ids
+
+    def _is_old(self, machine: Instance, seconds: float) -> bool:
+        if machine.launched_at is None or not self.is_free(machine):
+            return False
+        age = datetime.now(timezone.utc) - machine.launched_at
+        return age.total_seconds() > seconds
 
     def is_free(self, machine: Instance) -> bool:
         """Whether nobody owns, claims, has set aside or is removing it."""
         return not (
             has_owner(machine.tags)
             or machine.id in self._claims
+            or machine.id in self._condemned
             or machine.id in self._going
             or RETIRED_TAG in machine.tags
         )

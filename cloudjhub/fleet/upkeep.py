@@ -110,7 +110,8 @@ class Upkeep:
         for volume in ownerless:
             if volume.state == "available" and self._is_old(volume):
                 log.info("Deleting %s: it never had an owner and its machine is gone", volume.id)
-                await self._fleet.delete_volume(volume)
+                with self._left_to_the_next_round():
+                    await self._fleet.delete_volume(volume)
         machines = {m.id: m.state for m in self._fleet.view.all()}
         self._volumes_may_be_left = any(
             machines.get(volume.attached_to or "") in (None, "shutting-down", "terminated")

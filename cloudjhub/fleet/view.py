@@ -143,6 +143,9 @@ class View:
         now = time.monotonic()
         for instance_id, state in states.items():
             self._told_states[instance_id] = (now, state)
+            if instance_id in self._told:
+                told = self._told[instance_id]
+                told.instance = replace(told.instance, state=state)
 
     def tell_tags(self, instance_id: str, changes: Mapping[str, str | None]) -> None:
         """Tags just written (None: removed); they count although listings may still lag."""
@@ -176,6 +179,9 @@ class View:
         began = time.monotonic()
         try:
             listed = await self._fetch()
+        except asyncio.CancelledError:
+            coming.cancel()
+            raise
         except CloudJHubError as failure:
             error = failure
             self._complain("EC2 listing failed: %s", failure)
@@ -210,8 +216,13 @@ class View:
         self._told_tags = {
             instance_id: (until, changes)
             for instance_id, (until, changes) in self._told_tags.items()
-            if until > now
+            if until > now and not self._shows(instance_id, changes)
         }
+
+    def _shows(self, instance_id: str, changes: Mapping[str, str | None]) -> bool:
+        """Whether the listing has these tags by now; what follows is somebody else's doing."""
+        listed = self._listed.get(instance_id)
+        return listed is not None and listed.with_tags(changes).tags == listed.tags
 
     def _complain(self, message: str, error: Exception) -> None:
         if self._failing_since is None:
