@@ -5,7 +5,6 @@ are stands beside them, with the place in JupyterHub 6.1 that demands it.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -23,7 +22,7 @@ from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.probe import Answer, notebook_answers
 from cloudjhub.progress import StartReport
 from cloudjhub.server_start import Known, Running, ServerStart, Wanted
-from cloudjhub.spawner_traits import InstanceSpawnerTraits
+from cloudjhub.spawner_traits import InstanceSpawnerTraits, speak_through
 from cloudjhub.states import STATES
 
 _REFUSALS_BEFORE_DEAD = 3  # a second apart
@@ -35,7 +34,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        _speak_through(self.log)
+        speak_through(self.log)
         self._instance_id: str | None = None
         self._host_key: str | None = None
         self._token_id: int | None = None
@@ -93,9 +92,10 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     async def get_url(self) -> str:
         """The address from the state, where the hub died before it wrote the server's own."""
-        if self._private_ip:
-            return f"{self._scheme}://{self._private_ip}:{self._port()}"
-        return await super().get_url()
+        if not self._private_ip:
+            return await super().get_url()
+        base_url = self.server.base_url if self.server else "/"
+        return f"{self._scheme}://{self._private_ip}:{self._port()}{base_url}"
 
     @property
     def _scheme(self) -> str:
@@ -312,14 +312,3 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         ids += [home.id for home in await fleet.homes_of(old)]
         if ids:
             await fleet.tag(ids, owner_tags(new))
-
-
-def _speak_through(hub_log: logging.Logger) -> None:
-    """Let what the package's modules say appear in the hub's log.
-
-    As JupyterHub does with tornado's loggers (app.py, init_logging); otherwise notes would be
-    lost and warnings come without a date.
-    """
-    package = logging.getLogger("cloudjhub")
-    package.parent = hub_log
-    package.setLevel(hub_log.level)

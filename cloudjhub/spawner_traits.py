@@ -1,5 +1,6 @@
 """What an operator can set on InstanceSpawner, and where JupyterHub's defaults do not fit it."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,14 @@ class InstanceSpawnerTraits(LoggingConfigurable):
         return Patience(
             boot_seconds=self.boot_timeout_seconds, running_seconds=self.hang_timeout_seconds
         )
+
+
+def speak_through(hub_log: logging.Logger) -> None:
+    """Let what the package's modules say appear in the hub's log.
+
+    As JupyterHub does with tornado's loggers (app.py, init_logging); otherwise notes would be
+    lost and warnings come without a date.
+    """
+    package = logging.getLogger("cloudjhub")
+    package.parent = hub_log
+    package.setLevel(hub_log.level)
