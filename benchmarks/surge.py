@@ -163,7 +163,7 @@ def _report(outcome: Outcome) -> str:
     ready, asked = len(outcome.times), len(outcome.users)
     lines = [f"\n{ready} of {asked} users ready ({ready / asked:.0%})"]
     if outcome.times:
-        shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+        shares = {"first": 0.0, "p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
         said = [f"{name} {percentile(outcome.times, at):.1f}" for name, at in shares.items()]
         lines.append("request to ready, seconds: " + ", ".join(said))
     lines.append(
