@@ -1,215 +1,21 @@
-"""An EC2 in memory for what stands on cloudjhub.ec2, and the values that most tests need.
-
-The fake has the surface of ``cloudjhub.ec2.EC2``. Machines move one state on with every listing,
-unless they are held; every call is recorded; a test says which call fails, and how.
-"""
+"""What most tests of this folder need: a fleet on an EC2 in memory, and usual values."""
 
 import asyncio
-import itertools
+import os
 import threading
-from collections import defaultdict, deque
-from dataclasses import replace
-from datetime import datetime, timedelta, timezone
 
 import pytest
+from unit.fake_ec2 import FakeEC2
+from unit.listings import Clock, Listings
+from unit.worlds import World, quick_plan
 
+from cloudjhub import machine as machine_module
 from cloudjhub.config import ClusterConfig
-from cloudjhub.ec2_values import HOME_DEVICE, Image, Instance, Volume
-from cloudjhub.errors import NoCapacity, NotFound, WrongState
+from cloudjhub.ec2_values import Image
 from cloudjhub.fleet import Fleet, FleetSettings
+from cloudjhub.fleet import view as view_module
+from cloudjhub.fleet.view import View
 from cloudjhub.launch_spec import launch_spec
-from cloudjhub.naming import CLUSTER_TAG, ROLE_TAG
-
-NEXT_STATE = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
-MAY_START = ("stopped", "pending", "running")
-MAY_STOP = ("running", "stopping", "stopped")
-
-
-class FakeEC2:
-    """Calls come from the fleet's threads, tests look on from the event loop."""
-
-    cluster = "class"
-
-    def __init__(self):
-        self.machines: dict[str, Instance] = {}
-        self.disks: dict[str, Volume] = {}
-        self.calls: list[tuple] = []
-        self.capacity: int | None = None
-        self.held: set[str] = set()  # these stay in their state
-        self.failures = defaultdict(deque)  # action -> exceptions for its next calls
-        self.gates: dict[str, threading.Event] = {}  # action -> what its calls wait for
-        self.shown = None  # what a listing makes of the machines; None: shows them as they are
-        self._numbers = itertools.count(1)
-        self._lock = threading.RLock()
-
-    # -- for tests
-
-    def add(self, state="running", *, home=False, age_seconds=0.0, tags=None) -> Instance:
-        """A machine that is there already."""
-        number = next(self._numbers)
-        born = datetime.now(timezone.utc) - timedelta(seconds=age_seconds)
-        all_tags = {CLUSTER_TAG: self.cluster, ROLE_TAG: "worker", **(tags or {})}
-        machine = Instance(
-            id=f"i-{number:08x}",
-            state=state,
-            private_ip=f"127.64.0.{number % 250}",
-            launched_at=born,
-            tags=all_tags,
-        )
-        if home:
-            volume = self.add_disk(attached_to=machine.id, age_seconds=age_seconds, tags=tags)
-            machine = replace(machine, volumes={HOME_DEVICE: volume.id})
-        self.machines[machine.id] = machine
-        return machine
-
-    def add_disk(self, *, attached_to=None, age_seconds=0.0, tags=None) -> Volume:
-        """A volume that is there already."""
-        volume = Volume(
-            id=f"vol-{next(self._numbers):08x}",
-            state="in-use" if attached_to else "available",
-            zone="z",
-            size_gib=1,
-            created_at=datetime.now(timezone.utc) - timedelta(seconds=age_seconds),
-            attached_to=attached_to,
-            tags={CLUSTER_TAG: self.cluster, ROLE_TAG: "disk", **(tags or {})},
-        )
-        self.disks[volume.id] = volume
-        return volume
-
-    def change(self, instance_id: str, **changes) -> None:
-        """What happens to a machine without anyone calling EC2."""
-        with self._lock:
-            self.machines[instance_id] = replace(self.machines[instance_id], **changes)
-
-    def count(self, action: str) -> int:
-        """How often that was called."""
-        return sum(1 for call in self.calls if call[0] == action)
-
-    def made(self, action: str) -> list[tuple]:
-        """The arguments of each such call."""
-        return [call[1:] for call in self.calls if call[0] == action]
-
-    def _called(self, action: str, *arguments) -> None:
-        with self._lock:
-            self.calls.append((action, *arguments))
-            failure = self.failures[action].popleft() if self.failures[action] else None
-        if action in self.gates:
-            assert self.gates[action].wait(20), f"nobody let {action} go on"
-        if failure is not None:
-            raise failure
-
-    # -- the surface of cloudjhub.ec2.EC2
-
-    def instances(self):
-        self._called("list")
-        with self._lock:
-            listed = list(self.machines.values())
-            for machine in listed:
-                if machine.state in NEXT_STATE and machine.id not in self.held:
-                    self._enter(machine.id, NEXT_STATE[machine.state])
-        return self.shown(listed) if self.shown else listed
-
-    def _enter(self, instance_id, state):
-        self.change(instance_id, state=state)
-        if state == "terminated":
-            for disk in self.disks.values():
-                if disk.attached_to == instance_id:
-                    self.disks[disk.id] = replace(disk, state="available", attached_to=None)
-
-    def volumes(self):
-        self._called("list-volumes")
-        return list(self.disks.values())
-
-    def image(self, image_id):
-        self._called("image", image_id)
-        return Image(image_id, "available", "/dev/sda1", 8)
-
-    def console_output(self, instance_id):
-        self._called("console", instance_id)
-        return "log"
-
-    def run(self, arguments):
-        self._called("run", dict(arguments))
-        with self._lock:
-            wanted = arguments["MaxCount"]
-            granted = wanted if self.capacity is None else min(wanted, self.capacity)
-            if granted == 0:
-                raise NoCapacity("No more.", action="RunInstances", code="Insufficient")
-            if self.capacity is not None:
-                self.capacity -= granted
-            machine_tags, disk_tags = (
-                {tag["Key"]: tag["Value"] for tag in each["Tags"]}
-                for each in arguments["TagSpecifications"]
-            )
-            home = any(
-                disk["DeviceName"] == HOME_DEVICE for disk in arguments["BlockDeviceMappings"]
-            )
-            machines = [self.add("pending", tags=machine_tags) for _ in range(granted)]
-            for machine in machines if home else []:
-                disk = self.add_disk(attached_to=machine.id, tags=disk_tags)
-                self.change(machine.id, volumes={HOME_DEVICE: disk.id})
-            # As EC2 does: the answer shows no disks yet.
-            return [replace(machine, volumes={}) for machine in machines]
-
-    def start(self, instance_ids):
-        self._called("start", list(instance_ids))
-        return self._all_or_none(instance_ids, MAY_START, {"stopped": "pending"})
-
-    def stop(self, instance_ids, *, force=False):
-        self._called("force-stop" if force else "stop", list(instance_ids))
-        return self._all_or_none(instance_ids, MAY_STOP, {"running": "stopping"})
-
-    def terminate(self, instance_ids):
-        self._called("terminate", list(instance_ids))
-        ends = {state: "shutting-down" for state in ("pending", "running", "stopping", "stopped")}
-        return self._all_or_none(instance_ids, (*ends, "shutting-down", "terminated"), ends)
-
-    def _all_or_none(self, instance_ids, allowed, changes):
-        with self._lock:
-            for instance_id in instance_ids:
-                if instance_id not in self.machines:
-                    raise NotFound("Unknown.", action="?", code="InvalidInstanceID.NotFound")
-                if self.machines[instance_id].state not in allowed:
-                    raise WrongState("Busy.", action="?", code="IncorrectInstanceState")
-            states = {i: self.machines[i].state for i in instance_ids}
-            states = {i: changes.get(state, state) for i, state in states.items()}
-            for instance_id, state in states.items():
-                self._enter(instance_id, state)
-            return states
-
-    def tag(self, resource_ids, tags):
-        self._called("tag", list(resource_ids), dict(tags))
-        self._retag(resource_ids, dict(tags))
-
-    def untag(self, resource_ids, keys):
-        self._called("untag", list(resource_ids), list(keys))
-        self._retag(resource_ids, dict.fromkeys(keys))
-
-    def _retag(self, resource_ids, changes):
-        with self._lock:
-            for resource_id in resource_ids:
-                shelf = self.machines if resource_id in self.machines else self.disks
-                merged = {**shelf[resource_id].tags, **changes}
-                kept = {key: value for key, value in merged.items() if value is not None}
-                shelf[resource_id] = replace(shelf[resource_id], tags=kept)
-
-    def attach(self, volume_id, instance_id, device):
-        self._called("attach", volume_id, instance_id, device)
-        if self.disks[volume_id].state != "available":
-            raise WrongState("In use.", action="AttachVolume", code="VolumeInUse")
-        self.disks[volume_id] = replace(
-            self.disks[volume_id], state="in-use", attached_to=instance_id
-        )
-        self.change(instance_id, volumes={device: volume_id})
-
-    def detach(self, volume_id, instance_id, device):
-        self._called("detach", volume_id, instance_id, device)
-        self.disks[volume_id] = replace(self.disks[volume_id], state="available", attached_to=None)
-        self.change(instance_id, volumes={})
-
-    def delete_volume(self, volume_id):
-        self._called("delete-volume", volume_id)
-        del self.disks[volume_id]
 
 
 @pytest.fixture
@@ -233,6 +39,53 @@ async def fleet(ec2, quick_settings):
     await fleet.view.refreshed()
     yield fleet
     await fleet.aclose()
+
+
+class NoLimits:
+    """EC2's limits, not kept."""
+
+    async def admit(self, action, resources=0):
+        pass
+
+
+@pytest.fixture
+def unlimited(fleet):
+    """The fleet without the pauses that EC2's limits make."""
+    fleet._limits = NoLimits()
+
+
+@pytest.fixture
+def gate(ec2):
+    """Holds calls of one action until the test lets them go."""
+
+    def hold(action):
+        ec2.gates[action] = threading.Event()
+        return ec2.gates[action]
+
+    yield hold
+    for gate in ec2.gates.values():
+        gate.set()
+
+
+@pytest.fixture
+def look(fleet):
+    """Lets the view see what the test made."""
+
+    async def look_twice():
+        await fleet.view.next_listing()
+        await fleet.view.next_listing()
+
+    return look_twice
+
+
+@pytest.fixture
+async def world(fleet, ec2, config, image, monkeypatch):
+    """One user's start on that EC2, with short times."""
+    monkeypatch.setattr(machine_module, "_PROBE_SECONDS", 0.005)
+    monkeypatch.setattr(machine_module, "_LISTING_LAG_SECONDS", 0.3)
+    clock = Clock()
+    monkeypatch.setattr(machine_module, "time", clock)
+    return World(fleet, ec2, quick_plan(config, image), clock)
 
 
 class HurriedAsyncio:
@@ -295,3 +148,53 @@ def image():
 def spec(config, image):
     """The kind of machine that configuration launches."""
     return launch_spec(config, image)
+
+
+@pytest.fixture(scope="module")
+def credentials():
+    """An account of nobody's for boto3, wherever the tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_MAX_ATTEMPTS"):
+            patch.delenv(name, raising=False)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, os.devnull)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "local")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield
+
+
+@pytest.fixture
+def listings():
+    """What EC2 lists to ``view`` and ``running``."""
+    return Listings()
+
+
+@pytest.fixture
+async def view(listings):
+    """A view whose looks are the test's: ``await view._fetch_once()``."""
+    return View(listings.fetch, busy_seconds=1.0, quiet_seconds=30.0)
+
+
+@pytest.fixture
+async def running(listings):
+    """Starts views that look by themselves and ends them after the test."""
+    tasks = []
+
+    def run(**seconds):
+        view = View(listings.fetch, **{"busy_seconds": 0.005, "quiet_seconds": 600.0, **seconds})
+        tasks.append(asyncio.ensure_future(view.run()))
+        return view
+
+    yield run
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Lets the view believe that time has passed."""
+    clock = Clock()
+    monkeypatch.setattr(view_module, "time", clock)
+    return clock

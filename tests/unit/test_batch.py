@@ -184,6 +184,40 @@ async def test_closing_ends_the_call_under_way_and_its_askers():
         await asyncio.wait_for(ask, 10)
 
 
+async def test_closing_ends_those_whose_window_is_still_open():
+    line = Line()
+    shared = Batcher(line.send, window_seconds=600.0)
+    ask = asyncio.ensure_future(shared.submit(1))
+    await asyncio.sleep(0)
+    await shared.aclose()
+    await asyncio.wait([ask], timeout=10)
+    assert ask.cancelled() and line.sent == []
+
+
+async def test_closing_in_the_middle_of_a_halving_ends_both_halves():
+    entered = asyncio.Event()
+
+    async def send(items):
+        if len(items) == 4:
+            raise NoCapacity("none", action="X")
+        entered.set()
+        await asyncio.Event().wait()
+
+    shared = Batcher(send, window_seconds=0.0)
+    asks = [asyncio.ensure_future(shared.submit(item)) for item in range(4)]
+    await entered.wait()
+    await shared.aclose()
+    await asyncio.wait(asks, timeout=10)
+    assert all(ask.cancelled() for ask in asks)
+
+
+async def test_missing_capacity_for_a_whole_class_is_told_in_few_calls():
+    line = Line(bad=range(300), error=NoCapacity)
+    answers = await ask_all(batcher(line), range(300))
+    assert [type(answer) for answer in answers] == [NoCapacity] * 300
+    assert len(line.sent) < 30
+
+
 def test_a_copy_of_an_error_says_the_same_and_names_the_first():
     error = EC2Error("m", action="a", code="c", request_id="r")
     copy = own_copy(error)

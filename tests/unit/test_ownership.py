@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from unit.fake_ec2 import called
 
 from cloudjhub import machine_end, ownership
 from cloudjhub.errors import EC2Error, TimedOut, WrongState
@@ -23,11 +24,6 @@ def plan(spec, config, image):
         without_home=launch_spec(config, image, with_home=False),
         patience=Patience(),
     )
-
-
-async def seen(fleet):
-    await fleet.view.next_listing()
-    await fleet.view.next_listing()
 
 
 # -- make_mine
@@ -75,9 +71,9 @@ async def test_what_is_tagged_already_is_not_tagged_again(fleet, ec2, plan):
     assert ec2.count("tag") == 1
 
 
-async def test_a_host_key_whose_tag_was_removed_is_written_again(fleet, ec2, plan):
+async def test_a_host_key_whose_tag_was_removed_is_written_again(fleet, ec2, plan, look):
     machine = ec2.add(tags=owner_tags(ADA))
-    await seen(fleet)
+    await look()
     await make_mine(fleet, plan, machine, KEY)
     assert ec2.made("tag") == [([machine.id], {HOST_KEY_TAG: KEY})]
 
@@ -91,30 +87,29 @@ async def test_a_machine_that_is_off_is_left_alone(fleet, ec2, state):
     assert ec2.count("stop") == 0
 
 
-async def test_a_running_machine_is_stopped(fleet, ec2):
+async def test_a_running_machine_is_stopped(fleet, ec2, look):
     machine = ec2.add()
-    await seen(fleet)
+    await look()
     await machine_end.stop(fleet, machine, patience_seconds=10)
     assert ec2.made("stop") == [([machine.id],)]
 
 
-async def test_a_booting_machine_is_stopped_as_soon_as_ec2_allows(fleet, ec2):
+async def test_a_booting_machine_is_stopped_as_soon_as_ec2_allows(fleet, ec2, look):
     machine = ec2.add("pending")
     ec2.held.add(machine.id)
-    await seen(fleet)
+    await look()
     stopping = asyncio.ensure_future(machine_end.stop(fleet, machine, patience_seconds=10))
-    while ec2.count("stop") < 2:
-        await asyncio.sleep(0.001)
+    await called(ec2, "stop", times=2)
     assert not stopping.done()
     ec2.change(machine.id, state="running")
     await asyncio.wait_for(stopping, 10)
     assert ec2.machines[machine.id].state == "stopping"
 
 
-async def test_a_machine_that_cannot_be_stopped_in_time_is_an_error(fleet, ec2):
+async def test_a_machine_that_cannot_be_stopped_in_time_is_an_error(fleet, ec2, look):
     machine = ec2.add("pending")
     ec2.held.add(machine.id)
-    await seen(fleet)
+    await look()
     with pytest.raises(WrongState):
         await machine_end.stop(fleet, machine, patience_seconds=0.05)
 
@@ -126,15 +121,25 @@ async def test_a_machine_ec2_knows_no_more_is_off(fleet, ec2):
     assert ec2.count("stop") == 1
 
 
+async def test_a_booting_machine_that_ends_meanwhile_is_off(fleet, ec2, look):
+    machine = ec2.add("pending")
+    ec2.held.add(machine.id)
+    await look()
+    stopping = asyncio.ensure_future(machine_end.stop(fleet, machine, patience_seconds=10))
+    await called(ec2, "stop")
+    ec2.change(machine.id, state="terminated")
+    await asyncio.wait_for(stopping, 5)
+
+
 # -- the end
 
 
-async def test_machine_and_home_of_the_owner_go_and_nobody_elses(fleet, ec2, hurry):
+async def test_machine_and_home_of_the_owner_go_and_nobody_elses(fleet, ec2, hurry, look):
     hurry(machine_end)
     ec2.add(home=True, tags=owner_tags(ADA))
     other = ec2.add(home=True, tags=owner_tags(BOB))
     free = ec2.add_disk()
-    await seen(fleet)
+    await look()
     await asyncio.wait_for(machine_end.remove_for_ever(fleet, ADA), 10)
     assert set(ec2.disks) == {other.home_volume_id, free.id}
     assert ec2.machines[other.id].state == "running"
@@ -142,29 +147,31 @@ async def test_machine_and_home_of_the_owner_go_and_nobody_elses(fleet, ec2, hur
     assert ec2.count("terminate") == 1
 
 
-async def test_a_named_servers_end_leaves_the_users_other_machines(fleet, ec2, hurry):
+async def test_a_named_servers_end_leaves_the_users_other_machines(fleet, ec2, hurry, look):
     hurry(machine_end)
     default = ec2.add(home=True, tags=owner_tags(Owner("bob")))
     ec2.add(home=True, tags=owner_tags(BOB))
-    await seen(fleet)
+    await look()
     await asyncio.wait_for(machine_end.remove_for_ever(fleet, BOB), 10)
     assert list(ec2.disks) == [default.home_volume_id]
 
 
-async def test_a_home_that_stays_attached_is_an_error_that_names_it(fleet, ec2, hurry, monkeypatch):
+async def test_a_home_that_stays_attached_is_an_error_that_names_it(
+    fleet, ec2, hurry, monkeypatch, look
+):
     hurry(machine_end)
     monkeypatch.setattr(machine_end, "_DETACH_SECONDS", 0.05)
     machine = ec2.add(home=True, tags=owner_tags(ADA))
     ec2.held.add(machine.id)
-    await seen(fleet)
+    await look()
     with pytest.raises(TimedOut, match=machine.home_volume_id):
         await machine_end.remove_for_ever(fleet, ADA)
     assert machine.home_volume_id in ec2.disks
 
 
-async def test_a_machine_that_cannot_be_terminated_keeps_its_home(fleet, ec2):
+async def test_a_machine_that_cannot_be_terminated_keeps_its_home(fleet, ec2, look):
     machine = ec2.add(home=True, tags=owner_tags(ADA))
-    await seen(fleet)
+    await look()
     ec2.failures["terminate"].append(EC2Error("No.", action="TerminateInstances", code="X"))
     with pytest.raises(EC2Error):
         await machine_end.remove_for_ever(fleet, ADA)

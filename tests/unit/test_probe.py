@@ -64,6 +64,19 @@ async def test_only_an_ssh_banner_is_an_answer_of_sshd(peer, answers):
         assert await sshd_answers(HOST, port) is answers
 
 
+async def test_a_banner_in_two_pieces_is_a_banner():
+    async def talk(reader, writer):
+        writer.write(BANNER[:2])
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(BANNER[2:])
+        writer.close()
+
+    server = await asyncio.start_server(talk, HOST, 0)
+    async with server:
+        assert await sshd_answers(HOST, server.sockets[0].getsockname()[1])
+
+
 async def test_a_machine_that_accepts_and_says_nothing_does_not_answer():
     async with Peer().listening() as port:
         assert not await sshd_answers(HOST, port, timeout_seconds=0.05)

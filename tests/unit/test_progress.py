@@ -193,7 +193,14 @@ async def test_after_the_last_phase_the_bar_stands_still(report, clock):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (59.0, "59 s"), (99.4, "99 s"), (100.0, "1 min 40 s"), (3600.0, "60 min 0 s")],
+    [
+        (0.4, "0 s"),
+        (59.0, "59 s"),
+        (99.4, "99 s"),
+        (100.0, "1 min 40 s"),
+        (119.7, "2 min 0 s"),
+        (3600.0, "60 min 0 s"),
+    ],
 )
 def test_times_are_told_in_seconds_or_minutes(seconds, text):
     assert progress._seconds(seconds) == text

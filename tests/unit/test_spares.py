@@ -70,24 +70,39 @@ def test_what_was_released_is_free_again(spares):
 
 @pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError, KeyboardInterrupt])
 def test_who_leaves_a_launch_by_an_error_holds_no_claim(spares, error):
-    with pytest.raises(error), spares.wanting(ADA):
-        spares.claim_if_wanted("i-1", ADA)
+    with pytest.raises(error), spares.ticket(ADA) as ticket:
+        spares.hand_out("i-1", ticket)
         assert spares.claimed_by(ADA) == ["i-1"]
         raise error
     assert spares.claimed_by(ADA) == []
 
 
 def test_who_leaves_a_launch_well_keeps_the_claim(spares):
-    with spares.wanting(ADA):
-        spares.claim_if_wanted("i-1", ADA)
+    with spares.ticket(ADA) as ticket:
+        spares.hand_out("i-1", ticket)
     assert spares.claimed_by(ADA) == ["i-1"]
 
 
-def test_a_launched_machine_is_not_claimed_for_who_has_given_up(spares):
-    with pytest.raises(RuntimeError), spares.wanting(ADA):
+def test_who_leaves_a_launch_in_any_way_wants_nothing_more(spares):
+    with pytest.raises(RuntimeError), spares.ticket(ADA) as given_up:
+        assert given_up.wanted
         raise RuntimeError
-    spares.claim_if_wanted("i-1", ADA)
-    assert spares.is_free(spare(1))
+    with spares.ticket(ADA) as served:
+        pass
+    assert not given_up.wanted and not served.wanted
+
+
+def test_two_attempts_of_one_owner_are_two_tickets(spares):
+    with spares.ticket(ADA) as one, spares.ticket(ADA) as other:
+        assert len({one, other}) == 2
+
+
+def test_an_attempt_that_ends_badly_leaves_the_owners_other_claims(spares):
+    spares.claim("i-1", ADA)
+    with pytest.raises(RuntimeError), spares.ticket(ADA) as ticket:
+        spares.hand_out("i-2", ticket)
+        raise RuntimeError
+    assert spares.claimed_by(ADA) == ["i-1"]
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "stopping", "stopped"])
@@ -128,6 +143,29 @@ def test_a_spare_whose_removal_failed_is_one_again(spares):
     spares.expired(machines, 60)
     spares.keep("i-1")
     assert spares.take(machines, SHAPE, ADA).id == "i-1"
+
+
+def test_a_condemned_machine_is_nobodys_and_given_to_nobody(spares):
+    spares.claim("i-1", ADA)
+    spares.condemn("i-1")
+    assert spares.claimed_by(ADA) == []
+    assert spares.take([spare(1)], SHAPE, BOB) is None
+
+
+def test_a_condemned_machine_is_expired_at_once_and_again_if_its_removal_failed(spares):
+    spares.condemn("i-1")
+    machines = [spare(1), spare(2)]
+    assert ids(spares.expired(machines, 3600)) == ["i-1"]
+    assert ids(spares.expired(machines, 3600)) == []
+    spares.keep("i-1")
+    assert spares.take(machines[:1], SHAPE, BOB) is None
+    assert ids(spares.expired(machines, 3600)) == ["i-1"]
+
+
+def test_a_condemned_machine_that_is_gone_is_forgotten(spares):
+    spares.condemn("i-1")
+    spares.forget_missing(set())
+    assert spares.is_free(spare(1))
 
 
 def test_what_ec2_lists_no_more_is_forgotten(spares):

@@ -1,0 +1,65 @@
+"""One user's start of a machine on the EC2 in memory."""
+
+import asyncio
+from dataclasses import replace
+
+from cloudjhub.launch_spec import launch_spec
+from cloudjhub.machine import Machine, Patience, Plan
+from cloudjhub.naming import Owner
+from cloudjhub.progress import StartReport, UsualTimes
+
+ADA, BOB = Owner("ada"), Owner("bob")
+
+
+class World:
+    """One user's start on the EC2 in memory. Machines answer while they run, unless deaf.
+
+    Waiting for a deaf one does not take long: with every question the clock jumps ahead.
+    """
+
+    def __init__(self, fleet, ec2, plan, clock):
+        self.fleet, self.ec2, self.plan, self.clock = fleet, ec2, plan, clock
+        self.deaf: set[str] = set()
+        self.all_deaf = False
+        self.report = StartReport(UsualTimes())
+        self.machine = self.another()
+
+    def another(self, owner=None) -> Machine:
+        """Another start, of the same owner if no other is named."""
+        plan = replace(self.plan, owner=owner or self.plan.owner)
+        return Machine(self.fleet, plan, self.report, self.answers)
+
+    async def answers(self, instance):
+        """Whether its sshd would."""
+        actual = self.ec2.machines.get(instance.id)
+        running = actual is not None and actual.state == "running"
+        if not (self.all_deaf or instance.id in self.deaf):
+            return running
+        if running or instance.id in self.ec2.held:
+            self.clock.ahead += self.plan.patience.boot_seconds / 10
+        return False
+
+    async def see(self):
+        """Let the view see what the test made."""
+        await self.fleet.view.next_listing()
+        await self.fleet.view.next_listing()
+
+    async def start(self, known_id=None, machine=None):
+        """A machine that answers, or what went wrong, within a reasonable time."""
+        self.fleet.view._listed_at = None  # the last listing was long before the login
+        return await asyncio.wait_for((machine or self.machine).answering(known_id), 20)
+
+
+def quick_plan(config, image, owner=ADA) -> Plan:
+    """The owner's start, with short patience."""
+    return Plan(
+        owner=owner,
+        with_home=launch_spec(config, image),
+        without_home=launch_spec(config, image, with_home=False),
+        patience=Patience(boot_seconds=5.0, running_seconds=1.0, stop_seconds=5.0),
+    )
+
+
+def homes_asked_for(ec2) -> list[bool]:
+    """Of each launch, whether it made a home volume."""
+    return [len(arguments["BlockDeviceMappings"]) == 2 for (arguments,) in ec2.made("run")]
