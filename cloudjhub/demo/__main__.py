@@ -1,15 +1,14 @@
 """``scripts/demo``: the whole system on this computer, until Ctrl-C."""
 
-import argparse
 import asyncio
 import contextlib
 import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 from cloudjhub.demo.check import check
+from cloudjhub.demo.command_line import parser
 from cloudjhub.demo.folder import ADMIN, default_folder
 from cloudjhub.demo.hub_files import clean_environment
 from cloudjhub.demo.stack import Demo, DemoSettings, local_settings
@@ -21,38 +20,6 @@ _STARTED = time.monotonic()
 def say(text: str) -> None:
     """One progress line."""
     print(f"[{time.monotonic() - _STARTED:5.1f} s] {text}", flush=True)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    command = argparse.ArgumentParser(
-        prog="scripts/demo",
-        description="Run the whole of cloudJHub on this computer, without an AWS account: "
-        "an EC2 that lives here, JupyterHub, and a machine for everyone who logs in.",
-    )
-    command.add_argument("--port", type=int, default=8000, help="port of the hub (8000)")
-    command.add_argument(
-        "--state", type=Path, metavar="DIR", help=f"where files are kept ({default_folder()})"
-    )
-    command.add_argument(
-        "--boot-seconds",
-        type=float,
-        default=3.0,
-        metavar="N",
-        help="how long machines take to start, seconds (3)",
-    )
-    command.add_argument(
-        "--machines",
-        choices=("auto", "userns", "plain"),
-        default="auto",
-        help="kind of machines: in namespaces of their own, or plain processes (auto: what works)",
-    )
-    command.add_argument(
-        "--check",
-        action="store_true",
-        help="do what a newcomer would, in a fresh folder on a free port, and say what holds",
-    )
-    return command
 
 
 async def serve(settings: DemoSettings) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudjhub.local.machines.disk import write_private
+from cloudjhub.local.settings import LocalEC2Error
 
 if TYPE_CHECKING:
     from cloudjhub.local.engine import Engine
@@ -20,8 +21,10 @@ SUBNET_PREFIX = 20
 def seed(engine: "Engine", cidr: str) -> dict[str, str]:
     """Makes what is missing of: VPC, a subnet per zone, group, key pair, image. Returns ids.
 
-    Keys: ``vpc``, ``subnet-a``, ``subnet-b``, ``group``, ``image``.
+    Keys: ``vpc``, ``subnet-a``, ``subnet-b``, ``group``, ``image``. Raises LocalEC2Error where
+    the region lacks a zone.
     """
+    _check_zones(engine)
     backend, ids = engine.backend, engine.backend.seeded
     with engine.lock:
         if ids.get("vpc") not in backend.vpcs:
@@ -61,6 +64,18 @@ def server_config(engine: "Engine", ids: dict[str, str], endpoint_url: str) -> d
         "NOTEBOOK_USERNAME": kind.notebook_account,
         "WORKER_SSH_PORT": engine.settings.ssh_port,
     }
+
+
+def _check_zones(engine: "Engine") -> None:
+    from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+
+    region = engine.settings.region
+    known = {zone.name for zone in RegionsAndZonesBackend.zones.get(region, [])}
+    if not {engine.settings.zone(letter) for letter in ZONES} <= known:
+        raise LocalEC2Error(
+            f"The local EC2 has no region {region} with the zones {' and '.join(ZONES)}.",
+            "Name another, such as us-east-1.",
+        )
 
 
 def _seed_subnets(engine: "Engine", cidr: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 @pytest.fixture
 def environment(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """scripts/_environment.py with an environment folder of its own."""
+    monkeypatch.syspath_prepend(checkout / "scripts")
     spec = importlib.util.spec_from_file_location("env", checkout / "scripts/_environment.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
