@@ -27,6 +27,13 @@ from cloudjhub.demo.service import Service
 from cloudjhub.local import LocalEC2, LocalSettings
 from cloudjhub.local.settings import Variant
 
+# What the machines of each variant are, after "machines".
+MACHINES = {
+    "userns": "have namespaces of their own",
+    "plain": "are plain processes of this account",
+    "standin": "are listed only, nobody can log in",
+}
+
 
 @dataclass(frozen=True)
 class DemoSettings:
@@ -130,16 +137,16 @@ class Demo:
             proxy_api_port=ports["proxy-api"],
             users=self.settings.users,
         )
-        await self._step("The local EC2 runs", self._start_ec2(ports["ec2"]))
-        await self._step("The proxy runs", self._start_proxy())
-        await self._step("JupyterHub runs", self._start_hub())
+        await self._step(self._start_ec2(ports["ec2"]))
+        await self._step(self._start_proxy())
+        await self._step(self._start_hub())
 
-    async def _step(self, done: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _step(self, work: Coroutine[Any, Any, str]) -> None:
         began = time.monotonic()
-        await work
+        done = await work
         self._say(f"{done} ({time.monotonic() - began:.1f} s)")
 
-    async def _start_ec2(self, port: int) -> None:
+    async def _start_ec2(self, port: int) -> str:
         self.ec2 = LocalEC2(self.folder / "ec2", self.settings.local, port=port)
         self._exits.push_async_callback(asyncio.to_thread, self.ec2.stop)
         await _to_the_end(self.ec2.start)
@@ -156,8 +163,9 @@ class Demo:
         }
         self.folder.write("server_config.json", config)
         self.server_config = config
+        return f"The local EC2 runs; machines {MACHINES[self.ec2.variant]}"
 
-    async def _start_proxy(self) -> None:
+    async def _start_proxy(self) -> str:
         token = {"CONFIGPROXY_AUTH_TOKEN": self.secrets.proxy_token}
         program = self._program(
             "proxy",
@@ -169,8 +177,9 @@ class Demo:
         self.proxy = Service(program, api, changed=self._write_summary)
         self._exits.push_async_callback(self.proxy.stop)
         await self.proxy.start()
+        return "The proxy runs"
 
-    async def _start_hub(self) -> None:
+    async def _start_hub(self) -> str:
         extras = self.folder / "jupyterhub_config.d"
         extras.mkdir(mode=0o700, exist_ok=True)
         write_private(extras / "demo.py", hub_files.hub_config(self.plan, self.secrets))
@@ -183,6 +192,7 @@ class Demo:
         self.hub = Service(program, f"{self.plan.hub_url}/hub/api", changed=self._write_summary)
         self._exits.push_async_callback(self.hub.stop)
         await self.hub.start(deadline_seconds=120)
+        return "JupyterHub runs"
 
     def _program(self, name: str, command: list[str], environment: dict[str, str]) -> Program:
         return Program(
@@ -202,6 +212,7 @@ class Demo:
             {
                 "url": self.url,
                 "ec2_endpoint": self.ec2.endpoint_url,
+                "machines": self.ec2.variant,
                 "logins": {user: self.password(user) for user in (ADMIN, *self.settings.users)},
                 "admin_api_token": self.secrets.api_token,
                 "server_config": str(self.folder / "server_config.json"),

@@ -16,6 +16,7 @@ import pytest
 from cloudjhub.demo.browserless import HubUser
 from cloudjhub.demo.folder import free_port
 from cloudjhub.demo.processes import Process, descendants
+from cloudjhub.demo.stack import MACHINES
 
 COMMAND = [sys.executable, "-m", "cloudjhub.demo"]
 
@@ -121,6 +122,7 @@ async def test_files_survive_and_processes_do_not(demo: RunningDemo):
 @pytest.mark.slow
 async def test_what_it_writes_is_private(demo: RunningDemo):
     demo.start()
+    assert f"machines {MACHINES[demo.facts['machines']]}" in demo.printed()
     assert demo.folder.stat().st_mode & 0o077 == 0
     passwords = {*demo.facts["logins"].values(), demo.facts["admin_api_token"]}
     commands = [Path(f"/proc/{process.pid}/cmdline").read_bytes() for process in demo.processes()]
