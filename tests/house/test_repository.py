@@ -101,7 +101,7 @@ def test_links_of_the_documents_lead_somewhere(checkout: Path):
 @pytest.mark.parametrize("command", ["demo", "test"])
 def test_help_says_how(checkout: Path, command: str):
     arguments = {
-        "demo": [sys.executable, "-m", "cloudjhub.demo", "--help"],
+        "demo": [sys.executable, str(checkout / "scripts/demo"), "--help"],
         "test": [sys.executable, str(checkout / "scripts/test"), "--help"],
     }[command]
     done = subprocess.run(arguments, cwd=checkout, capture_output=True, text=True, check=False)
@@ -121,6 +121,7 @@ def test_no_secrets_and_no_private_paths(checkout: Path):
 
 
 def test_no_file_grows_out_of_hand(checkout: Path):
-    for path in (checkout / "cloudjhub").rglob("*.py"):
-        length = len(path.read_text().splitlines())
-        assert length <= 450, f"{path.relative_to(checkout)} has {length} lines"
+    for path in [*(checkout / "cloudjhub").rglob("*.py"), *(checkout / "scripts").iterdir()]:
+        if path.is_file():
+            length = len(path.read_text().splitlines())
+            assert length <= 330, f"{path.relative_to(checkout)} has {length} lines"
