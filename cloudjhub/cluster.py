@@ -77,11 +77,14 @@ class Cluster:
         )
 
 
-_clusters: dict[ClusterSettings, Cluster] = {}
+_clusters: dict[Path, Cluster] = {}
 
 
 def cluster_for(settings: ClusterSettings) -> Cluster:
-    """The hub's one cluster of these settings. Call it inside the hub's event loop."""
-    if settings not in _clusters:
-        _clusters[settings] = Cluster(settings)
-    return _clusters[settings]
+    """The hub's one cluster of this configuration file. Call it inside the hub's event loop.
+
+    The first spawner's settings count: a second fleet beside the first would not know its claims.
+    """
+    if settings.config_file not in _clusters:
+        _clusters[settings.config_file] = Cluster(settings)
+    return _clusters[settings.config_file]

@@ -120,7 +120,8 @@ class ClusterConfig(BaseModel):
         alias="NOTEBOOK_PORT",
         ge=1024,
         le=65535,
-        description="Port on which single-user servers listen.",
+        description="Port on which single-user servers listen. A change takes effect at a "
+        "server's next start.",
     )
     root_disk_gib: int = Field(
         default=8,
@@ -141,7 +142,8 @@ class ClusterConfig(BaseModel):
         default=3600,
         alias="JUPYTER_NOTEBOOK_TIMEOUT",
         ge=60,
-        description="Seconds without activity after which a machine is stopped.",
+        description="Seconds without activity after which a machine is stopped. It has no effect "
+        "yet: nothing stops idle machines so far.",
     )
     server_owner: str = Field(
         default="",

@@ -8,6 +8,8 @@ from cloudjhub import errors
 _THROTTLES = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "SlowDown"}
 
 _TROUBLES = {"InternalError", "InternalFailure", "Unavailable", "ServiceUnavailable"}
+# botocore's code for an answer without a body it can read.
+_TROUBLES |= {"500", "502", "503", "504"}
 
 _BY_CODE: dict[str, tuple[type[errors.EC2Error], str]] = {
     "InsufficientInstanceCapacity": (

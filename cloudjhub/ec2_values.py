@@ -48,6 +48,7 @@ class Volume:
     size_gib: int
     created_at: datetime | None = None
     attached_to: str | None = None  # instance id
+    snapshot_id: str = ""  # what it was made from; "" for a blank volume, never for a root disk
     tags: Tags = field(default_factory=dict)
 
 
@@ -95,6 +96,7 @@ def volume_from(raw: Mapping[str, Any]) -> Volume:
         size_gib=raw["Size"],
         created_at=raw.get("CreateTime"),
         attached_to=attachments[0]["InstanceId"] if attachments else None,
+        snapshot_id=raw.get("SnapshotId") or "",
         tags=tags_from(raw),
     )
 
@@ -115,5 +117,5 @@ def tags_from(raw: Mapping[str, Any]) -> Tags:
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as EC2 wants them; empty values are left out of nothing."""
+    """Tags as EC2 wants them."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]

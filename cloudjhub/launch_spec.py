@@ -41,7 +41,14 @@ class LaunchSpec:
 def launch_spec(
     config: ClusterConfig, image: Image, *, instance_type: str | None = None, with_home: bool = True
 ) -> LaunchSpec:
-    """The cluster's kind of machine. Raises ConfigError where the disk is too small for the AMI."""
+    """The cluster's kind of machine.
+
+    Raises ConfigError where the AMI is not ready or its root disk larger than the configured one.
+    """
+    if image.state != "available":
+        raise ConfigError(
+            [f"WORKER_AMI: {image.id}: is {image.state}; wait until it is available."]
+        )
     if config.root_disk_gib < image.root_gib:
         raise ConfigError(
             [

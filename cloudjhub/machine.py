@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cloudjhub import machine_end, progress
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import (
+    BadLaunch,
     EC2Error,
     LaunchFailed,
     MachineNotAnswering,
@@ -20,8 +21,9 @@ from cloudjhub.errors import (
     WrongState,
 )
 from cloudjhub.fleet import Fleet
+from cloudjhub.hearing import Hearing
 from cloudjhub.launch_spec import LaunchSpec
-from cloudjhub.naming import RETIRED_TAG, SERVER_TAG, USER_TAG, Owner, has_owner, tag_value
+from cloudjhub.naming import RETIRED_TAG, SERVER_TAG, USER_TAG, Owner, has_owner, retired_from
 from cloudjhub.progress import StartReport
 from cloudjhub.states import STATES, OnStart
 
@@ -40,17 +42,28 @@ class Patience:
 
     boot_seconds: float = 240.0  # from the start of a machine to the first word of its sshd
     running_seconds: float = 20.0  # for a machine that was running before, until it counts as hung
+    login_seconds: float = 60.0  # for sshd of a machine that boots to let somebody in
     stop_seconds: float = 420.0  # for a machine that shuts down
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What this start works from. ``with_home`` and ``without_home`` differ in the home volume."""
+    """What this start works from.
+
+    ``specs`` is only called when a machine is launched: who has one does not need the AMI.
+    """
 
     owner: Owner
+    specs: Callable[[], Awaitable["Specs"]]
+    patience: Patience
+
+
+@dataclass(frozen=True)
+class Specs:
+    """The kind of machine to launch: born with a blank home volume, or without one."""
+
     with_home: LaunchSpec
     without_home: LaunchSpec
-    patience: Patience
 
 
 class Machine:
@@ -62,8 +75,11 @@ class Machine:
         plan: Plan,
         report: StartReport,
         answers: Callable[[Instance], Awaitable[bool]],
+        *,
+        hearing: Hearing,
     ):
         self._fleet = fleet
+        self._hearing = hearing
         self._plan = plan
         self._report = report
         self._answers = answers
@@ -73,6 +89,8 @@ class Machine:
         self._recoveries = 0
         self._launched_id: str | None = None
         self._discarded = 0
+        self.just_booted = False
+        self.born_with_home = False
 
     # -- finding
 
@@ -147,12 +165,21 @@ class Machine:
         if ended is not None and self._powered_on_at is not None:
             raise LaunchFailed(f"Amazon ended your machine while it started: {ended.state_reason}.")
         with self._report.phase(progress.LAUNCH):
-            wants_home = self._plan.with_home.home_gib > 0
+            specs = await self._plan.specs()
+            wants_home = specs.with_home.home_gib > 0
             homes = await self._fleet.homes_of(self._owner) if wants_home else []
-            spec = self._plan.without_home if homes else self._plan.with_home
+            spec = specs.without_home if homes else specs.with_home
             instance = await self._fleet.launch(spec, self._owner)
         self._id = self._launched_id = instance.id
+        self.born_with_home = spec.home_gib > 0
         self._powered_on()
+        if homes and instance.zone != homes[0].zone:
+            self._forget(instance)
+            raise BadLaunch(
+                f"Your files ({homes[0].id}) are in zone {homes[0].zone}, and SUBNET_ID "
+                f"{spec.subnet_id} is in {instance.zone}.",
+                action="RunInstances",
+            )
 
     async def _start(self, machine: Instance) -> None:
         if self._starts >= _MOST_STARTS:
@@ -173,6 +200,7 @@ class Machine:
     async def _until_answering(self, machine: Instance) -> bool:
         """Wait for the first word of sshd. False: the machine changed or was sent to recovery."""
         booting = self._powered_on_at is not None or machine.state == "pending"
+        self.just_booted = booting
         patience = self._plan.patience
         seconds = patience.boot_seconds if booting else patience.running_seconds
         deadline = time.monotonic() + seconds
@@ -182,6 +210,7 @@ class Machine:
                     await self._answered(machine.id, deadline, or_running=True)
             with self._report.phase(progress.BOOT):
                 if await self._answered(machine.id, deadline):
+                    self._hearing.note(self._owner, heard=True)
                     return True
             await self._recover(machine)
         return False
@@ -219,6 +248,13 @@ class Machine:
     async def _recover(self, machine: Instance) -> None:
         """A machine that says nothing: off and on, then another one. A blank one: another one."""
         self._recoveries += 1
+        self._hearing.note(self._owner, heard=False)
+        if self._hearing.deaf():
+            raise MachineNotAnswering(
+                f"Your machine {machine.id} does not answer, and neither do others.",
+                "Nothing was done to it. Ask your administrator to look at the network between "
+                "the hub and the machines.",
+            )
         if machine.id == self._launched_id and not has_owner(machine.tags):
             self._discard(machine)
         elif self._recoveries == 1:
@@ -255,7 +291,7 @@ class Machine:
         log.error("%s of %s stays silent; setting it aside", machine.id, self._owner)
         await self._switch_off(machine)
         if self._fleet.view.get(machine.id) is not None:
-            await self._fleet.tag([machine.id], {RETIRED_TAG: tag_value(self._owner.user)})
+            await self._fleet.tag([machine.id], {RETIRED_TAG: retired_from(self._owner)})
             await self._fleet.untag([machine.id], [USER_TAG, SERVER_TAG])
         self._forget(machine)
 

@@ -26,9 +26,10 @@ async def stop(
     """
     deadline = time.monotonic() + patience_seconds
     seen: Instance | None = machine
-    while seen is not None and STATES[seen.state].on_stop is not OnStop.NOTHING:
+    while seen is not None and _is_or_will_be_on(fleet, seen):
         try:
-            return await fleet.stop(machine.id, force=force)
+            if STATES[seen.state].on_stop is not OnStop.NOTHING:
+                return await fleet.stop(machine.id, force=force)
         except NotFound:
             return
         except WrongState:
@@ -38,10 +39,14 @@ async def stop(
         seen = fleet.view.get(machine.id)
 
 
+def _is_or_will_be_on(fleet: Fleet, machine: Instance) -> bool:
+    # A start that its user gave up may still be on its way to EC2.
+    return STATES[machine.state].on_stop is not OnStop.NOTHING or fleet.is_being_started(machine.id)
+
+
 async def remove_for_ever(fleet: Fleet, owner: Owner) -> None:
     """Terminate the owner's machines and delete their homes. Of what is gone already: done."""
-    owned = fleet.owned_by(owner)
-    for machine in owned:
+    for machine in [*fleet.owned_by(owner), *fleet.set_aside_from(owner)]:
         await fleet.terminate(machine.id)
     deadline = time.monotonic() + _DETACH_SECONDS
     while homes := [home for home in await fleet.homes_of(owner) if home.state != "deleting"]:

@@ -67,6 +67,16 @@ def has_owner(tags: dict[str, str]) -> bool:
     return USER_TAG in tags
 
 
+def was_somebodys(tags: dict[str, str]) -> bool:
+    """Whether any tag shows that a user had the machine, even if the owner's own is lost."""
+    return any(tag in tags for tag in (USER_TAG, SERVER_TAG, HOST_KEY_TAG, RETIRED_TAG))
+
+
+def retired_from(owner: Owner) -> str:
+    """Value of the tag of a machine that was set aside: whose it was, different for each owner."""
+    return tag_value(f"{owner.user}\n{owner.server}")
+
+
 def instance_name(cluster: str, owner: Owner) -> str:
     """The ``Name`` tag, for people who read the EC2 console; nothing looks machines up by it."""
     readable = re.sub(r"[^a-z0-9]+", "-", str(owner).lower()).strip("-")[:60] or "user"

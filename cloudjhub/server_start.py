@@ -12,11 +12,16 @@ from cloudjhub import notebook, progress, remote
 from cloudjhub.cluster import Cluster
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import HostKeyChanged, MachineNotAnswering, NotebookError
+from cloudjhub.errors import (
+    HostKeyChanged,
+    LoginRefused,
+    MachineNotAnswering,
+    NotebookError,
+)
 from cloudjhub.fleet import Fleet
 from cloudjhub.home import home_volume_of
 from cloudjhub.launch_spec import launch_spec
-from cloudjhub.machine import Machine, Patience, Plan
+from cloudjhub.machine import Machine, Patience, Plan, Specs
 from cloudjhub.naming import HOST_KEY_TAG, Owner, has_owner
 from cloudjhub.ownership import make_mine
 from cloudjhub.probe import Answer, notebook_answers, sshd_answers
@@ -27,7 +32,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _CONNECT_SECONDS = 10.0
-_CONNECT_ATTEMPTS = 5
+_LOGIN_SECONDS = 5.0  # on a machine that was up before; sshd may turn callers away for a moment
 _PROBE_SECONDS = 0.1
 _LOOK_INTO_SECONDS = 5.0  # how often a notebook that does not answer is asked after over SSH
 
@@ -58,7 +63,6 @@ class Running:
 
     instance: Instance
     host_key: str
-    home_volume_id: str | None
     port: int
 
 
@@ -80,14 +84,21 @@ class ServerStart:
         """
         config = self._cluster.config()
         fleet = await self._cluster.fleet()
-        plan = await self._plan(config, fleet)
-        machine = Machine(fleet, plan, self._report, _answers(config))
+        plan = Plan(self._wanted.owner, lambda: self._specs(config, fleet), self._patience)
+        hearing = self._cluster.hearing
+        machine = Machine(fleet, plan, self._report, _answers(config), hearing=hearing)
         try:
             instance = await machine.answering(known.instance_id)
             (await self._cluster.upkeep()).wanted(instance.id)
-            session = await self._connect(config, instance, known)
+            session = await self._connect(config, instance, known, booting=machine.just_booted)
             try:
-                instance = await make_mine(fleet, plan, instance, session.fingerprint)
+                instance = await make_mine(
+                    fleet,
+                    self._wanted.owner,
+                    instance,
+                    fingerprint=session.fingerprint,
+                    born_with_home=machine.born_with_home,
+                )
                 commit(instance, session.fingerprint)
                 return await self._serve(config, fleet, instance, session)
             finally:
@@ -96,19 +107,19 @@ class ServerStart:
         finally:
             machine.release()
 
-    async def _plan(self, config: ClusterConfig, fleet: Fleet) -> Plan:
+    async def _specs(self, config: ClusterConfig, fleet: Fleet) -> Specs:
         image = await fleet.image(config.worker_ami)
         kind = self._wanted.instance_type
-        return Plan(
-            owner=self._wanted.owner,
+        return Specs(
             with_home=launch_spec(config, image, instance_type=kind),
             without_home=launch_spec(config, image, instance_type=kind, with_home=False),
-            patience=self._patience,
         )
 
     async def _connect(
-        self, config: ClusterConfig, instance: Instance, known: Known
+        self, config: ClusterConfig, instance: Instance, known: Known, *, booting: bool
     ) -> remote.Session:
+        """Log in. A machine that boots speaks before it lets anyone in (pam_nologin, keys that
+        cloud-init has yet to write), so a refusal counts only after a while."""
         pinned = _pinned(instance, known)
         target = remote.Target(
             host=instance.private_ip or "",
@@ -116,19 +127,22 @@ class ServerStart:
             username=config.worker_username,
             key_file=config.worker_key_file,
         )
-        for attempt in range(1, _CONNECT_ATTEMPTS + 1):
+        patience = self._patience.login_seconds if booting else _LOGIN_SECONDS
+        deadline = time.monotonic() + patience
+        passing = (MachineNotAnswering, LoginRefused) if booting else MachineNotAnswering
+        pause = 0.2
+        while True:
             try:
                 return await self._connected(target, pinned)
             except HostKeyChanged:
                 log.error("%s of %s shows a changed host key", instance.id, self._wanted.owner)
                 raise
-            except MachineNotAnswering as error:
-                # sshd spoke a moment ago; it turns callers away while too many log in at once.
-                if attempt == _CONNECT_ATTEMPTS:
+            except passing as error:
+                if time.monotonic() + pause > deadline:
                     raise
                 log.info("Login to %s again: %s", instance.id, error)
-            await asyncio.sleep(0.2 * attempt)
-        raise AssertionError("not reached")
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 2.0)
 
     async def _connected(self, target: remote.Target, pinned: str | None) -> remote.Session:
         loop = asyncio.get_running_loop()
@@ -156,7 +170,7 @@ class ServerStart:
         with self._report.phase(progress.NOTEBOOK):
             await self._in_thread(lambda: notebook.start(session, plan))
             await self._until_it_answers(session, instance, config.notebook_port)
-        return Running(instance, session.fingerprint, home, config.notebook_port)
+        return Running(instance, session.fingerprint, config.notebook_port)
 
     async def _until_it_answers(
         self, session: remote.Session, instance: Instance, port: int

@@ -16,7 +16,7 @@ from jupyterhub.utils import url_path_join
 from cloudjhub import machine_end, options
 from cloudjhub.deadlines import timeout
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import CloudJHubError, NotebookError, TimedOut
+from cloudjhub.errors import CloudJHubError, ConfigError, NotebookError, TimedOut
 from cloudjhub.fleet import Fleet
 from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.probe import Answer, notebook_answers
@@ -39,6 +39,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._host_key: str | None = None
         self._token_id: int | None = None
         self._private_ip: str = ""
+        self._server_port: int | None = None
         self._start_under_way = False
         self._start_went_wrong = False
         self._silences = 0
@@ -58,6 +59,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._host_key = state.get("host_key")
         self._token_id = state.get("token_id")
         self._private_ip = state.get("private_ip", "")
+        self._server_port = state.get("port")
 
     def get_state(self) -> dict[str, Any]:
         """Ids and the public host key; admins may read this over REST, so nothing secret."""
@@ -67,6 +69,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             host_key=self._host_key,
             token_id=self._token_id,
             private_ip=self._private_ip,
+            port=self._server_port,
         )
         return {key: value for key, value in state.items() if value}
 
@@ -92,17 +95,9 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     async def get_url(self) -> str:
         """The address from the state, where the hub died before it wrote the server's own."""
-        if not self._private_ip:
+        if not self._private_ip or not self._server_port or not self.server:
             return await super().get_url()
-        base_url = self.server.base_url if self.server else "/"
-        return f"{self._scheme}://{self._private_ip}:{self._port()}{base_url}"
-
-    @property
-    def _scheme(self) -> str:
-        return "https" if self.internal_ssl else "http"
-
-    def _port(self) -> int:
-        return self.cluster.config().notebook_port
+        return f"http://{self._private_ip}:{self._server_port}{self.server.base_url}"
 
     # -- start
 
@@ -121,13 +116,22 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         except CloudJHubError as error:
             self._start_went_wrong = True
             raise self._for_people(error) from error
+        except Exception as error:
+            self._start_went_wrong = True
+            self.log.exception("The start of the server of %s failed unexpectedly", self.owner)
+            raise self._for_people(CloudJHubError("Your server could not be started.")) from error
         # A cancelled start stays "starting": poll() must answer None for stop() to be called
         # (user.py, stop), and must raise at once (apihandlers/users.py waits only 1 s).
         self._start_under_way = False
-        return f"{self._scheme}://{running.instance.private_ip}:{running.port}"
+        return f"http://{running.instance.private_ip}:{running.port}"
 
     async def _start(self) -> Running:
+        if self.internal_ssl:
+            raise ConfigError(
+                ["JupyterHub.internal_ssl: certificates do not reach the machines yet; set it off."]
+            )
         config = self.cluster.config()
+        self._server_port = config.notebook_port
         chosen = options.checked(self.user_options, config)
         wanted = Wanted(
             owner=self.owner,
@@ -143,7 +147,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     def _environment(self, private_ip: str) -> dict[str, str]:
         # JUPYTERHUB_SERVICE_URL, where the server listens, comes from these two.
-        self.ip, self.port = private_ip, self._port()
+        self.ip, self.port = private_ip, self._server_port or 0
         return {key: str(value) for key, value in self.get_env().items()}
 
     def _health_path(self) -> str:
@@ -213,9 +217,9 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         return fleet.view.get(self._instance_id)
 
     async def _poll_notebook(self, machine: Instance) -> int | None:
-        if self.server is None or not machine.private_ip:
+        if self.server is None or not machine.private_ip or not self._server_port:
             return None
-        answer = await self._notebook_says(machine.private_ip)
+        answer = await self._notebook_says(machine.private_ip, self._server_port)
         self.cluster.hearing.note(self.owner, heard=answer is not Answer.SILENT)
         self._silences = self._silences + 1 if answer is Answer.SILENT else 0
         if answer is Answer.REFUSED:
@@ -231,12 +235,12 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             return 1
         return None
 
-    async def _notebook_says(self, private_ip: str) -> Answer:
+    async def _notebook_says(self, private_ip: str, port: int) -> Answer:
         """One answer; a refusal only if it stays one for a few seconds."""
         for attempt in range(_REFUSALS_BEFORE_DEAD):
             if attempt:
                 await asyncio.sleep(1.0)
-            answer = await notebook_answers(private_ip, self._port(), self._health_path())
+            answer = await notebook_answers(private_ip, port, self._health_path())
             if answer is not Answer.REFUSED:
                 return answer
         return answer

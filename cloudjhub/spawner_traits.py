@@ -82,8 +82,9 @@ class InstanceSpawnerTraits(LoggingConfigurable):
         min=1.0,
         help="""How long a machine may take from its start until its sshd answers, seconds.
 
-        Default 240. After that it is switched off and on once; if it stays silent it is replaced
-        by another with the same home volume. Takes effect at the next start.
+        Default 240; a quarter of it is added until sshd lets the hub in. After that it is
+        switched off and on once; if it stays silent it is replaced by another with the same home
+        volume. Takes effect at the next start.
         """,
     ).tag(config=True)
 
@@ -105,8 +106,9 @@ class InstanceSpawnerTraits(LoggingConfigurable):
         """,
     ).tag(config=True)
 
-    # Above the sum of our own deadlines: JupyterHub's ends a start without a word to the user
-    # (str(TimeoutError) is empty, user.py), ours say what was waited for.
+    # JupyterHub's own deadline ends a start without a word to the user (str(TimeoutError) is
+    # empty, user.py), so start() keeps one just below it. This long, since a silent machine is
+    # first awaited, then switched off and on, then replaced.
     @default("start_timeout")
     def _default_start_timeout(self) -> int:
         return 1200
@@ -150,7 +152,9 @@ class InstanceSpawnerTraits(LoggingConfigurable):
     def patience(self) -> Patience:
         """How long a start waits for a machine."""
         return Patience(
-            boot_seconds=self.boot_timeout_seconds, running_seconds=self.hang_timeout_seconds
+            boot_seconds=self.boot_timeout_seconds,
+            running_seconds=self.hang_timeout_seconds,
+            login_seconds=self.boot_timeout_seconds / 4,
         )
 
 

@@ -22,7 +22,8 @@ class Batcher(Generic[Item, Answer]):
     ``send`` takes a list of items and gives as many answers in the same order; an answer that
     is an exception is raised to its asker. If ``send`` raises an error that one member may have
     caused, the batch is halved until the culprit is alone. An asker who is cancelled before the
-    window ends is left out; after that ``send`` runs to its end.
+    window ends is left out; after that ``send`` runs to its end. ``admit`` returns when a call may
+    be sent; whoever arrives until then is in that call.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class Batcher(Generic[Item, Answer]):
         send: Callable[[list[Item]], Awaitable[list[Answer | Exception]]],
         *,
         window_seconds: float,
+        admit: Callable[[], Awaitable[None]] | None = None,
         limit: int = 1000,
     ):
         self._send = send
         self._window_seconds = window_seconds
+        self._admit = admit
         self._limit = limit
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,6 +65,8 @@ class Batcher(Generic[Item, Answer]):
 
     async def _flush_after_window(self) -> None:
         await asyncio.sleep(self._window_seconds)
+        if self._admit is not None:
+            await self._admit()
         waiting, self._waiting = self._waiting, []
         wanted = [entry for entry in waiting if not entry[1].done()]
         for first in range(0, len(wanted), self._limit):

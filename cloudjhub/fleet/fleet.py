@@ -29,7 +29,7 @@ from cloudjhub.fleet.shared_read import SharedRead
 from cloudjhub.fleet.spares import Spares, Ticket
 from cloudjhub.fleet.view import View
 from cloudjhub.launch_spec import LaunchSpec, run_arguments
-from cloudjhub.naming import CLUSTER_TAG, RETIRED_TAG, Owner, has_owner, is_owned_by
+from cloudjhub.naming import CLUSTER_TAG, RETIRED_TAG, Owner, has_owner, is_owned_by, retired_from
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Fleet:
     """All EC2 reads and writes of a hub. Make it inside the event loop; close it with aclose()."""
 
     def __init__(self, ec2: EC2, settings: FleetSettings):
+        self.cluster = ec2.cluster
         self._ec2 = ec2
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.ec2_threads, thread_name_prefix="ec2")
@@ -67,8 +68,12 @@ class Fleet:
         )
         self._launches: dict[LaunchSpec, Batcher[Ticket, Instance]] = {}
         self._starts: dict[tuple[str, str], Batcher[str, None]] = {}
-        self._stops = {force: self._batcher(self._stop_sender(force)) for force in (False, True)}
-        self._terminations = self._batcher(self._send_terminations)
+        self._being_started: set[str] = set()
+        self._stops = {
+            force: self._batcher("StopInstances", self._stop_sender(force))
+            for force in (False, True)
+        }
+        self._terminations = self._batcher("TerminateInstances", self._send_terminations)
         self._images: dict[str, Image] = {}
         self._image_reads: dict[str, SharedRead[Image]] = {}
         self._loop_task = asyncio.create_task(self.view.run(), name="cloudjhub-view")
@@ -83,6 +88,16 @@ class Fleet:
         self._threads.shutdown(wait=False)
 
     # -- reading
+
+    def set_aside_from(self, owner: Owner) -> list[Instance]:
+        """Machines that were the owner's and stayed silent, as far as they still exist."""
+        value = retired_from(owner)
+        return [
+            machine
+            for machine in self.view.all()
+            if machine.tags.get(RETIRED_TAG) == value
+            and machine.state not in ("shutting-down", "terminated")
+        ]
 
     def owned_by(self, owner: Owner) -> list[Instance]:
         """The owner's machines as last known, claimed ones included, ended ones not."""
@@ -104,7 +119,7 @@ class Fleet:
     def untagged(self, instance_id: str, owner: Owner) -> Instance | None:
         """The machine, claimed for the owner, if it lost its tags and nobody else has it."""
         machine = self.view.get(instance_id)
-        if machine is None or not self.spares.is_free(machine):
+        if machine is None or not self.spares.may_be_claimed(machine):
             return None
         if machine.state in ("shutting-down", "terminated"):
             return None
@@ -124,13 +139,16 @@ class Fleet:
         return homes
 
     async def image(self, image_id: str) -> Image:
-        """One AMI; asked for once, as an AMI never changes."""
+        """One AMI; asked for until it is available, as it never changes then."""
         if image_id not in self._images:
             reads = self._image_reads.setdefault(
                 image_id,
                 SharedRead(lambda: self._call("DescribeImages", self._ec2.image, image_id)),
             )
-            self._images[image_id] = await reads.get()
+            image = await reads.get()
+            if image.state != "available":
+                return image
+            self._images[image_id] = image
         return self._images[image_id]
 
     async def console_output(self, instance_id: str) -> str:
@@ -148,7 +166,7 @@ class Fleet:
         if spare is not None:
             return spare
         if spec not in self._launches:
-            self._launches[spec] = self._batcher(self._launch_sender(spec))
+            self._launches[spec] = self._batcher("RunInstances", self._launch_sender(spec))
         with self.spares.ticket(owner) as ticket:
             return await self._launches[spec].submit(ticket)
 
@@ -158,8 +176,12 @@ class Fleet:
         machine = self.view.get(instance_id)
         kind = (machine.instance_type, machine.zone) if machine else ("", "")
         if kind not in self._starts:
-            self._starts[kind] = self._batcher(self._send_starts)
+            self._starts[kind] = self._batcher("StartInstances", self._send_starts)
         await self._starts[kind].submit(instance_id)
+
+    def is_being_started(self, instance_id: str) -> bool:
+        """Whether a start was sent that EC2 has not answered; it goes on though its asker left."""
+        return instance_id in self._being_started
 
     async def stop(self, instance_id: str, *, force: bool = False) -> None:
         """StopInstances, shared; of a stopped machine too."""
@@ -199,14 +221,18 @@ class Fleet:
 
     async def delete_volume(self, volume: Volume) -> None:
         """DeleteVolume, for ever. Refuses what does not carry the cluster's tag."""
-        if volume.tags.get(CLUSTER_TAG) != self._ec2.cluster:
-            raise ValueError(f"{volume.id} is not a volume of cluster {self._ec2.cluster}")
+        if volume.tags.get(CLUSTER_TAG) != self.cluster:
+            raise ValueError(f"{volume.id} is not a volume of cluster {self.cluster}")
         await self._call("DeleteVolume", self._ec2.delete_volume, volume.id)
 
     # -- batches
 
-    def _batcher(self, send: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
-        return Batcher(send, window_seconds=self._settings.batch_window_seconds)
+    def _batcher(self, action: str, send: Callable[[list[Any]], Any]) -> Batcher[Any, Any]:
+        return Batcher(
+            send,
+            window_seconds=self._settings.batch_window_seconds,
+            admit=lambda: self._limits.reserve(action),
+        )
 
     def _launch_sender(self, spec: LaunchSpec) -> Callable[[list[Ticket]], Any]:
         async def send(tickets: list[Ticket]) -> list[Instance | Exception]:
@@ -238,10 +264,14 @@ class Fleet:
         return answers
 
     async def _send_starts(self, ids: list[str]) -> list[None]:
-        states = await self._patiently(
-            "StartInstances", self._ec2.start, ids, resources=len(ids), retry=EC2Unavailable
-        )
-        self.view.tell_states(states)
+        self._being_started.update(ids)
+        try:
+            states = await self._patiently(
+                "StartInstances", self._ec2.start, ids, resources=len(ids), retry=EC2Unavailable
+            )
+            self.view.tell_states(states)
+        finally:
+            self._being_started.difference_update(ids)
         return [None] * len(ids)
 
     def _stop_sender(self, force: bool) -> Callable[[list[str]], Any]:

@@ -5,6 +5,7 @@ actions one for the machines they touch.
 https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 from aiolimiter import AsyncLimiter
@@ -46,10 +47,19 @@ class Limits:
     def __init__(self) -> None:
         self._requests: dict[str, AsyncLimiter] = {}
         self._resources: dict[str, AsyncLimiter] = {}
+        self._reserved: Counter[str] = Counter()
+
+    async def reserve(self, action: str) -> None:
+        """Return when one more request may be sent; the next ``admit`` of the action uses it."""
+        await _limiter(self._requests, REQUEST_BUCKETS, action).acquire()
+        self._reserved[action] += 1
 
     async def admit(self, action: str, resources: int = 0) -> None:
         """Return when ``action`` on that many machines may be sent."""
-        await _limiter(self._requests, REQUEST_BUCKETS, action).acquire()
+        if self._reserved[action]:
+            self._reserved[action] -= 1
+        else:
+            await _limiter(self._requests, REQUEST_BUCKETS, action).acquire()
         if resources and action in RESOURCE_BUCKETS:
             limiter = _limiter(self._resources, RESOURCE_BUCKETS, action)
             await limiter.acquire(min(resources, limiter.max_rate))

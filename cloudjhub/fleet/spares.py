@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from cloudjhub.ec2_values import Instance
-from cloudjhub.naming import RETIRED_TAG, SHAPE_TAG, Owner, has_owner
+from cloudjhub.naming import RETIRED_TAG, SHAPE_TAG, Owner, has_owner, was_somebodys
 
 _USABLE = ("running", "pending")
 _ALIVE = ("pending", "running", "stopping", "stopped")
@@ -108,11 +108,16 @@ class Spares:
         return age.total_seconds() > seconds
 
     def is_free(self, machine: Instance) -> bool:
-        """Whether nobody owns, claims, has set aside or is removing it."""
+        """Whether nobody ever had it, claims it or is removing it."""
         return not (
-            has_owner(machine.tags)
+            was_somebodys(machine.tags)
             or machine.id in self._claims
             or machine.id in self._condemned
             or machine.id in self._going
-            or RETIRED_TAG in machine.tags
+        )
+
+    def may_be_claimed(self, machine: Instance) -> bool:
+        """Whether a machine without an owner may go back to who says that it is theirs."""
+        return not (
+            has_owner(machine.tags) or machine.id in self._claims or RETIRED_TAG in machine.tags
         )

@@ -68,6 +68,8 @@ class Upkeep:
 
     async def _stop(self, instance_id: str) -> None:
         machine = self._fleet.view.get(instance_id)
+        if self._fleet.is_being_started(instance_id):
+            return
         if machine is None or machine.state not in ("pending", "running"):
             self._to_stop.discard(instance_id)
         elif machine.state == "running":
@@ -76,7 +78,7 @@ class Upkeep:
                 log.info("Stopped %s, which could not be stopped before", instance_id)
 
     async def _remove(self, instance_id: str) -> None:
-        log.info("Removing spare %s: nobody took it in %d s", instance_id, self._spare_seconds())
+        log.info("Removing spare %s: nobody took it, or it never answered", instance_id)
         try:
             await self._fleet.terminate(instance_id)
         except EC2Error as error:
@@ -102,11 +104,16 @@ class Upkeep:
         return news
 
     async def _delete_blank_volumes(self) -> None:
-        """Delete volumes that never had an owner and whose machine is gone.
+        """Delete home volumes that never had an owner and whose machine is gone.
 
-        Owner tags are written before a notebook can start, so a volume without them is blank.
+        Owner tags are written before a notebook can start, so a home without them is blank. What
+        was made from a snapshot, as every root disk is, is no blank home.
         """
-        ownerless = [v for v in await self._fleet.volumes() if not has_owner(v.tags)]
+        ownerless = [
+            volume
+            for volume in await self._fleet.volumes()
+            if not has_owner(volume.tags) and not volume.snapshot_id
+        ]
         for volume in ownerless:
             if volume.state == "available" and self._is_old(volume):
                 log.info("Deleting %s: it never had an owner and its machine is gone", volume.id)

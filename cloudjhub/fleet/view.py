@@ -216,13 +216,8 @@ class View:
         self._told_tags = {
             instance_id: (until, changes)
             for instance_id, (until, changes) in self._told_tags.items()
-            if until > now and not self._shows(instance_id, changes)
+            if until > now
         }
-
-    def _shows(self, instance_id: str, changes: Mapping[str, str | None]) -> bool:
-        """Whether the listing has these tags by now; what follows is somebody else's doing."""
-        listed = self._listed.get(instance_id)
-        return listed is not None and listed.with_tags(changes).tags == listed.tags
 
     def _complain(self, message: str, error: Exception) -> None:
         if self._failing_since is None:

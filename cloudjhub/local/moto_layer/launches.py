@@ -157,7 +157,8 @@ class LaunchCalls(LocalCalls):
         return super()._parse_block_device_mapping()
 
     def _finish_volumes(self, instances: list[LocalInstance]) -> None:
-        """moto drops Iops and Throughput of a launch."""
+        """moto drops Iops and Throughput of a launch, and what the root volume was made from."""
+        image = self.ec2_backend.amis[self.param("ImageId")]
         asked = {m["DeviceName"]: m["Ebs"] for m in self.param("BlockDeviceMappings", [])}
         for instance in instances:
             for name, block in instance.block_device_mapping.items():
@@ -165,6 +166,8 @@ class LaunchCalls(LocalCalls):
                 if volume.volume_type == "gp3":
                     volume.iops = ebs.get("Iops") or 3000
                     volume.throughput = ebs.get("Throughput") or 125
+                if name == instance.root_device_name:
+                    volume.snapshot_id = image.ebs_snapshot.id
                 volume.set_attachment("attaching")
 
 
