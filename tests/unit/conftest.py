@@ -44,6 +44,9 @@ async def fleet(ec2, quick_settings):
 class NoLimits:
     """EC2's limits, not kept."""
 
+    async def reserve(self, action):
+        pass
+
     async def admit(self, action, resources=0):
         pass
 

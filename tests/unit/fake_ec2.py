@@ -47,6 +47,7 @@ class FakeEC2:
         machine = Instance(
             id=f"i-{number:08x}",
             state=state,
+            zone="z",
             private_ip=f"127.64.0.{number % 250}",
             launched_at=born,
             tags=all_tags,

@@ -230,3 +230,13 @@ async def test_however_logins_come_and_go_no_two_have_the_same_machine(fleet, ec
     assert len(held) > 200
     for machine_id, owner in held.items():
         assert [own.id for own in fleet.owned_by(owner)] == [machine_id]
+
+
+async def test_logins_one_after_another_share_the_call_that_waits_its_turn(fleet, ec2, spec):
+    """A class that arrives over seconds: EC2 takes 5 launches at once, then 2 each second."""
+    launches = []
+    for owner in students(60):
+        launches.append(asyncio.ensure_future(fleet.launch(spec, owner)))
+        await asyncio.sleep(0.03)
+    await all_of(*launches)
+    assert ec2.count("run") <= 10

@@ -60,3 +60,12 @@ async def test_one_action_does_not_use_up_anothers():
     calls = Limits()
     assert await admitted_at_once(calls, "RunInstances", 0, 10) == 5
     assert await admitted_at_once(calls, "StartInstances", 0, 10) == 5
+
+
+async def test_a_reserved_request_is_not_paid_twice():
+    limits = Limits()
+    for _ in range(5):
+        await limits.reserve("RunInstances")
+    for _ in range(5):
+        await asyncio.wait_for(limits.admit("RunInstances"), 0.1)
+    assert not limits._reserved["RunInstances"]

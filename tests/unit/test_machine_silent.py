@@ -11,7 +11,7 @@ from cloudjhub.errors import (
     MachineNotAnswering,
     NotPermitted,
 )
-from cloudjhub.naming import RETIRED_TAG, Owner, owner_tags, tag_value
+from cloudjhub.naming import RETIRED_TAG, Owner, owner_tags, retired_from
 
 
 def doomed(world) -> list[Instance]:
@@ -43,7 +43,7 @@ async def test_a_machine_that_stays_silent_is_set_aside_and_its_home_goes_to_ano
     assert world.ec2.count("detach") == 0
     aside = world.ec2.machines[machine.id]
     assert aside.state == "stopped"
-    assert aside.tags[RETIRED_TAG] == "ada"
+    assert aside.tags[RETIRED_TAG] == retired_from(ADA)
     assert "cloudjhub:user" not in aside.tags
     assert [home.id for home in await world.fleet.homes_of(ADA)] == [machine.home_volume_id]
     assert [own.id for own in world.fleet.owned_by(ADA)] == [other.id]
@@ -97,7 +97,7 @@ async def test_the_tag_of_a_retired_machine_is_valid_for_any_name(world):
     machine = world.ec2.add(home=True, tags=owner_tags(owner))
     world.deaf.add(machine.id)
     await world.start(machine=world.another(owner))
-    assert world.ec2.machines[machine.id].tags[RETIRED_TAG] == tag_value(owner.user)
+    assert world.ec2.machines[machine.id].tags[RETIRED_TAG] == retired_from(owner)
 
 
 async def test_a_hung_machine_that_vanishes_before_it_is_switched_off_is_replaced(

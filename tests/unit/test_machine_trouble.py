@@ -1,15 +1,18 @@
 """What goes wrong while a machine starts, and users who do not wait for it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from unit.fake_ec2 import called
-from unit.worlds import ADA
+from unit.worlds import ADA, BOB
 
 from cloudjhub import machine as machine_module
 from cloudjhub.errors import (
+    BadLaunch,
     EC2Unreachable,
     LaunchFailed,
+    MachineNotAnswering,
     NoCapacity,
     WrongState,
 )
@@ -146,3 +149,32 @@ async def test_a_start_cancelled_at_any_point_leaves_no_claim(world):
         machine.release()
         await world.see()
         assert world.fleet.owned_by(ADA) == []
+
+
+async def test_who_has_a_machine_does_not_need_the_ami(world):
+    machine = world.ec2.add(home=True, tags=owner_tags(ADA))
+
+    async def no_image():
+        raise BadLaunch("The AMI is gone.", action="DescribeImages")
+
+    world.plan = replace(world.plan, specs=no_image)
+    assert (await world.start(machine=world.another())).id == machine.id
+
+
+async def test_a_home_in_another_zone_is_said_and_the_machine_is_not_made_theirs(world):
+    home = world.ec2.add_disk(tags=owner_tags(ADA))
+    world.ec2.disks[home.id] = replace(world.ec2.disks[home.id], zone="elsewhere")
+    with pytest.raises(BadLaunch, match="are in zone elsewhere"):
+        await world.start()
+    world.machine.release()
+    assert world.fleet.owned_by(ADA) == []
+    assert world.ec2.count("tag") == 0
+
+
+async def test_when_several_are_silent_nothing_is_done_to_anybodys_machine(world):
+    machine = world.ec2.add(home=True, tags=owner_tags(ADA))
+    world.deaf.add(machine.id)
+    world.hearing.note(BOB, heard=False)
+    with pytest.raises(MachineNotAnswering, match="neither do others"):
+        await world.start()
+    assert world.ec2.count("stop") == world.ec2.count("terminate") == 0

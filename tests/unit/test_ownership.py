@@ -1,6 +1,7 @@
 """A machine becomes someone's, is stopped, and ends."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from unit.fake_ec2 import called
@@ -8,30 +9,23 @@ from unit.fake_ec2 import called
 from cloudjhub import machine_end, ownership
 from cloudjhub.errors import EC2Error, TimedOut, WrongState
 from cloudjhub.launch_spec import launch_spec
-from cloudjhub.machine import Patience, Plan
-from cloudjhub.naming import HOST_KEY_TAG, Owner, owner_tags
+from cloudjhub.naming import HOST_KEY_TAG, RETIRED_TAG, Owner, owner_tags, retired_from
 from cloudjhub.ownership import make_mine
 
 ADA, BOB = Owner("ada"), Owner("bob", "gpu")
 KEY = "SHA256:abc"
 
 
-@pytest.fixture
-def plan(spec, config, image):
-    return Plan(
-        owner=ADA,
-        with_home=spec,
-        without_home=launch_spec(config, image, with_home=False),
-        patience=Patience(),
-    )
+async def ada_s(fleet, machine, *, born_with_home=True):
+    return await make_mine(fleet, ADA, machine, fingerprint=KEY, born_with_home=born_with_home)
 
 
 # -- make_mine
 
 
-async def test_machine_and_home_get_owner_and_host_key_in_one_call(fleet, ec2, plan):
-    machine = await fleet.launch(plan.with_home, ADA)
-    mine = await make_mine(fleet, plan, machine, KEY)
+async def test_machine_and_home_get_owner_and_host_key_in_one_call(fleet, ec2, spec):
+    machine = await fleet.launch(spec, ADA)
+    mine = await ada_s(fleet, machine)
     ((resources, tags),) = ec2.made("tag")
     assert resources == [machine.id, mine.home_volume_id]
     assert tags == {**owner_tags(ADA), "Name": "class-ada", HOST_KEY_TAG: KEY}
@@ -39,42 +33,42 @@ async def test_machine_and_home_get_owner_and_host_key_in_one_call(fleet, ec2, p
     assert [home.id for home in await fleet.homes_of(ADA)] == [mine.home_volume_id]
 
 
-async def test_the_root_disk_gets_no_owner(fleet, ec2, plan):
-    machine = await fleet.launch(plan.with_home, ADA)
+async def test_the_root_disk_gets_no_owner(fleet, ec2, spec):
+    machine = await fleet.launch(spec, ADA)
     root = ec2.add_disk(attached_to=machine.id)
-    await make_mine(fleet, plan, machine, KEY)
+    await ada_s(fleet, machine)
     assert "cloudjhub:user" not in ec2.disks[root.id].tags
 
 
-async def test_a_machine_born_without_a_home_is_tagged_alone_and_at_once(fleet, ec2, plan):
-    machine = await fleet.launch(plan.without_home, ADA)
-    await make_mine(fleet, plan, machine, KEY)
+async def test_a_machine_born_without_a_home_is_tagged_alone_and_at_once(fleet, ec2, config, image):
+    machine = await fleet.launch(launch_spec(config, image, with_home=False), ADA)
+    await ada_s(fleet, machine, born_with_home=False)
     assert [resources for resources, _ in ec2.made("tag")] == [[machine.id]]
 
 
 async def test_a_home_that_is_not_listed_in_time_is_not_left_untagged(
-    fleet, ec2, plan, monkeypatch
+    fleet, ec2, spec, monkeypatch
 ):
     monkeypatch.setattr(ownership, "_HOME_LISTED_SECONDS", 0.05)
     ec2.shown = lambda machines: []
-    machine = await fleet.launch(plan.with_home, ADA)
+    machine = await fleet.launch(spec, ADA)
     with pytest.raises(TimedOut, match=f"the home volume of {machine.id}"):
-        await make_mine(fleet, plan, machine, KEY)
+        await ada_s(fleet, machine)
     assert ec2.count("tag") == 0
 
 
-async def test_what_is_tagged_already_is_not_tagged_again(fleet, ec2, plan):
-    machine = await fleet.launch(plan.with_home, ADA)
-    mine = await make_mine(fleet, plan, machine, KEY)
-    again = await make_mine(fleet, plan, mine, KEY)
+async def test_what_is_tagged_already_is_not_tagged_again(fleet, ec2, spec):
+    machine = await fleet.launch(spec, ADA)
+    mine = await ada_s(fleet, machine)
+    again = await ada_s(fleet, mine)
     assert again.tags == mine.tags
     assert ec2.count("tag") == 1
 
 
-async def test_a_host_key_whose_tag_was_removed_is_written_again(fleet, ec2, plan, look):
+async def test_a_host_key_whose_tag_was_removed_is_written_again(fleet, ec2, look):
     machine = ec2.add(tags=owner_tags(ADA))
     await look()
-    await make_mine(fleet, plan, machine, KEY)
+    await ada_s(fleet, machine)
     assert ec2.made("tag") == [([machine.id], {HOST_KEY_TAG: KEY})]
 
 
@@ -176,3 +170,30 @@ async def test_a_machine_that_cannot_be_terminated_keeps_its_home(fleet, ec2, lo
     with pytest.raises(EC2Error):
         await machine_end.remove_for_ever(fleet, ADA)
     assert machine.home_volume_id in ec2.disks
+
+
+async def test_a_stop_catches_a_start_that_its_user_gave_up(fleet, ec2, gate, look):
+    machine = ec2.add("stopped", tags=owner_tags(ADA))
+    await look()
+    answer = gate("start")
+    starting = asyncio.ensure_future(fleet.start(machine.id))
+    await called(ec2, "start")
+    starting.cancel()
+    stopping = asyncio.ensure_future(machine_end.stop(fleet, machine, patience_seconds=10))
+    await fleet.view.next_listing()
+    answer.set()
+    await asyncio.wait_for(stopping, 10)
+    assert ec2.made("stop") == [([machine.id],)]
+
+
+async def test_removing_for_ever_takes_machines_that_were_set_aside(fleet, ec2, look):
+    aside = ec2.add("stopped", home=True, tags={RETIRED_TAG: retired_from(ADA)})
+    other = ec2.add("stopped", tags={RETIRED_TAG: retired_from(BOB)})
+    ec2.disks[aside.home_volume_id] = replace(
+        ec2.disks[aside.home_volume_id], tags={**aside.tags, **owner_tags(ADA)}
+    )
+    await look()
+    await asyncio.wait_for(machine_end.remove_for_ever(fleet, ADA), 20)
+    assert ec2.made("terminate") == [([aside.id],)]
+    assert await fleet.homes_of(ADA) == []
+    assert other.id in ec2.machines

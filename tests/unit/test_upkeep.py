@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from unit.fake_ec2 import called
 
 from cloudjhub.errors import EC2Error, WrongState
 from cloudjhub.fleet.upkeep import Upkeep
-from cloudjhub.naming import RETIRED_TAG, Owner, owner_tags
+from cloudjhub.naming import HOST_KEY_TAG, RETIRED_TAG, Owner, owner_tags
 
 SPARE_SECONDS = 60
 ADA = Owner("ada")
@@ -277,3 +278,36 @@ async def test_nothing_is_removed_while_the_view_is_old(fleet, ec2, monkeypatch,
     await look()
     await upkeep.aclose()
     assert ec2.count("terminate") == 0
+
+
+async def test_a_root_disk_is_never_taken_for_a_blank_home(upkeep, ec2, look):
+    disk = ec2.add_disk(age_seconds=1000)
+    ec2.disks[disk.id] = replace(ec2.disks[disk.id], state="available", snapshot_id="snap-1")
+    await look()
+    await upkeep.round()
+    assert ec2.count("delete-volume") == 0
+
+
+@pytest.mark.parametrize("tag", [HOST_KEY_TAG, "cloudjhub:server"])
+async def test_a_machine_that_lost_its_user_tag_is_not_removed(upkeep, ec2, look, tag):
+    ec2.add(age_seconds=1000, tags={tag: "x"})
+    await look()
+    await upkeep.round()
+    assert ec2.count("terminate") == 0
+
+
+async def test_a_stop_waits_for_the_start_that_is_on_its_way(upkeep, fleet, ec2, gate, look):
+    machine = ec2.add("stopped", tags=owner_tags(ADA))
+    await look()
+    answer = gate("start")
+    starting = asyncio.ensure_future(fleet.start(machine.id))
+    await called(ec2, "start")
+    starting.cancel()
+    upkeep.stop_later(machine.id)
+    await upkeep.round()
+    answer.set()
+    while fleet.is_being_started(machine.id):
+        await asyncio.sleep(0.001)
+    await look()
+    await upkeep.round()
+    assert ec2.made("stop") == [([machine.id],)]

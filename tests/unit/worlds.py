@@ -3,8 +3,9 @@
 import asyncio
 from dataclasses import replace
 
+from cloudjhub.hearing import Hearing
 from cloudjhub.launch_spec import launch_spec
-from cloudjhub.machine import Machine, Patience, Plan
+from cloudjhub.machine import Machine, Patience, Plan, Specs
 from cloudjhub.naming import Owner
 from cloudjhub.progress import StartReport, UsualTimes
 
@@ -22,12 +23,13 @@ class World:
         self.deaf: set[str] = set()
         self.all_deaf = False
         self.report = StartReport(UsualTimes())
+        self.hearing = Hearing()
         self.machine = self.another()
 
     def another(self, owner=None) -> Machine:
         """Another start, of the same owner if no other is named."""
         plan = replace(self.plan, owner=owner or self.plan.owner)
-        return Machine(self.fleet, plan, self.report, self.answers)
+        return Machine(self.fleet, plan, self.report, self.answers, hearing=self.hearing)
 
     async def answers(self, instance):
         """Whether its sshd would."""
@@ -52,10 +54,13 @@ class World:
 
 def quick_plan(config, image, owner=ADA) -> Plan:
     """The owner's start, with short patience."""
+
+    async def specs() -> Specs:
+        return Specs(launch_spec(config, image), launch_spec(config, image, with_home=False))
+
     return Plan(
         owner=owner,
-        with_home=launch_spec(config, image),
-        without_home=launch_spec(config, image, with_home=False),
+        specs=specs,
         patience=Patience(boot_seconds=5.0, running_seconds=1.0, stop_seconds=5.0),
     )
 
