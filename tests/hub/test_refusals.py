@@ -15,7 +15,8 @@ from sites import BRISK, running_site
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-SITE = {"more_config": BRISK}
+# A quarter of the boot timeout is what a machine that boots may take to let the hub in.
+SITE = {"more_config": f"{BRISK}\nc.InstanceSpawner.boot_timeout_seconds = 20\n"}
 REQUEST_ID = r"\[request (?!none)\S+\]"
 
 
@@ -282,3 +283,22 @@ def _some_private_key():
         serialization.PrivateFormat.OpenSSH,
         serialization.NoEncryption(),
     )
+
+
+async def test_a_machine_that_refuses_the_first_logins_of_its_boot_is_waited_for(site):
+    student = await _next_student(site)
+    mark = len(site.hub_log())
+    starting = asyncio.ensure_future(student.start_server())
+    machine = (await site.until("a machine", lambda: _unowned(site)))[0]
+    keys = site.ec2.machines.get(machine["InstanceId"]).spec.folder / "authorized_keys"
+    written = await site.until("its keys", lambda: keys.exists() and keys.read_text())
+    keys.write_text("")
+    try:
+        await site.until("a refused login", lambda: "does not accept the key" in site.hub_log(mark))
+    finally:
+        keys.write_text(written)
+    await starting
+
+
+async def _unowned(site):
+    return [m for m in await site.machines() if "cloudjhub:user" not in str(m.get("Tags"))]

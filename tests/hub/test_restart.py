@@ -191,3 +191,35 @@ async def _server_pids(site, name):
 
 async def _ids(site):
     return {machine["InstanceId"] for machine in await site.machines()}
+
+
+async def test_a_hub_comes_up_although_its_configuration_is_broken(site):
+    student = await site.user("student11")
+    await student.start_server()
+    file = site.demo.folder / "server_config.json"
+    right = file.read_text()
+    file.write_text('{"CLUSTER_NAME": ')
+    try:
+        await site.demo.hub.crash()
+        await site.hub_again()
+        assert await student.server() is not None
+    finally:
+        file.write_text(right)
+    await _adopted(site, "student11")
+
+
+async def test_a_port_that_changes_in_the_configuration_is_for_later_starts(site):
+    student = await site.user("student12")
+    await student.start_server()
+    before = await _server_pids(site, "student12")
+    with site.config(NOTEBOOK_PORT=8899):
+        await site.demo.hub.crash()
+        await site.hub_again()
+        await _adopted(site, "student12")
+        assert await _server_pids(site, "student12") == before
+        await student.stop_server()
+        await student.start_server()
+        (environment,) = site.notebooks(
+            (await site.the_machine("student12"))["InstanceId"]
+        ).values()
+        assert ":8899/" in environment["JUPYTERHUB_SERVICE_URL"]
