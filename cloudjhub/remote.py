@@ -4,7 +4,6 @@ Everything here is one short attempt that blocks, and answers or raises; waiting
 machine to boot is the caller's. Nothing is shared between two connections.
 """
 
-import errno
 import hmac
 import logging
 import socket
@@ -12,19 +11,14 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 
 import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.pkey import UnknownKeyType
 
-from cloudjhub.errors import (
-    ConfigError,
-    HostKeyChanged,
-    LoginRefused,
-    MachineNotAnswering,
-)
+from cloudjhub.errors import HostKeyChanged, LoginRefused, MachineNotAnswering
+from cloudjhub.remote_values import Output, Target, no_connection, unfinished, unusable_key
 
 # What paramiko 5 still offers although OpenSSH has dropped it.
 WEAK_ALGORITHMS = {
@@ -33,32 +27,12 @@ WEAK_ALGORITHMS = {
 }
 MAX_TEXT_BYTES = 2 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
+SILENCE_SECONDS = 20
 
 # paramiko logs a traceback for every failed attempt before it raises the same thing to us;
 # a machine that boots would fill the hub's log.
 WIRE_LOG = "cloudjhub.remote.wire"
 logging.getLogger(WIRE_LOG).setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where to log in, as whom, with which private key file."""
-
-    host: str
-    port: int
-    username: str
-    key_file: str
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a command left behind. ``text`` is stdout and stderr as they came, the last 2 MiB."""
-
-    exit_code: int
-    text: str
 
 
 class Session:
@@ -86,12 +60,12 @@ class Session:
         except (TimeoutError, paramiko.SSHException, OSError, EOFError) as error:
             broken = not self._transport.is_active()
             self.close()
-            raise _run_error(self.target, timeout_seconds, broken=broken) from error
+            raise unfinished(self.target, timeout_seconds, broken=broken) from error
         channel.close()  # frees the feeder, should stdin be left that nobody reads
         feeder.check(self.target)
         if exit_code == -1:
             self.close()
-            raise _run_error(self.target, timeout_seconds, broken=True) from feeder.error
+            raise unfinished(self.target, timeout_seconds, broken=True) from feeder.error
         return Output(exit_code, text.decode("utf-8", "replace"))
 
     def close(self) -> None:
@@ -176,13 +150,13 @@ def load_key(key_file: str) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(key_file)
     except FileNotFoundError as error:
-        raise _key_error(key_file, "does not exist; copy the private key there") from error
+        raise unusable_key(key_file, "does not exist; copy the private key there") from error
     except TypeError as error:
-        raise _key_error(
+        raise unusable_key(
             key_file, "has a passphrase; make a copy without one (ssh-keygen -p)"
         ) from error
     except OSError as error:
-        raise _key_error(
+        raise unusable_key(
             key_file, f"cannot be read ({error.strerror}); make it readable for the hub"
         ) from error
     except (
@@ -191,22 +165,19 @@ def load_key(key_file: str) -> paramiko.PKey:
         UnsupportedAlgorithm,
         paramiko.SSHException,
     ) as error:
-        raise _key_error(
+        raise unusable_key(
             key_file, "is not an ed25519, ECDSA or RSA private key; name the right file"
         ) from error
-
-
-def _key_error(key_file: str, finding: str) -> ConfigError:
-    return ConfigError([f"The private key file {key_file} (WORKER_KEY_FILE) {finding}."])
 
 
 def _transport(target: Target, timeout_seconds: float) -> paramiko.Transport:
     try:
         sock = socket.create_connection((target.host, target.port), timeout_seconds)
     except OSError as error:
-        raise MachineNotAnswering(_why_no_connection(target, error, timeout_seconds)) from error
+        raise no_connection(target, error, timeout_seconds) from error
     # SSH's small packets in both directions otherwise wait for delayed acknowledgements.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _notice_silence(sock)
     transport = paramiko.Transport(sock, disabled_algorithms=WEAK_ALGORITHMS)
     transport.set_log_channel(WIRE_LOG)
     # Waits are bounded by our own deadline; the default of 15 s would cut longer ones short.
@@ -214,14 +185,18 @@ def _transport(target: Target, timeout_seconds: float) -> paramiko.Transport:
     return transport
 
 
-def _why_no_connection(target: Target, error: OSError, timeout_seconds: float) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return f"Nothing listens at {target} (yet): the connection was refused."
-    if isinstance(error, TimeoutError):
-        return f"No answer from {target} within {timeout_seconds:g} seconds."
-    if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return f"There is no route to {target}."
-    return f"No connection to {target}: {error.strerror or error}."
+def _notice_silence(sock: socket.socket) -> None:
+    """A machine that is gone or whose kernel hangs breaks the connection (tcp(7)).
+
+    So nobody waits for its last command as long as that command might have taken.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, 5),
+        (socket.TCP_KEEPINTVL, 5),
+        (socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000),
+    ):
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _exchange_keys(transport: paramiko.Transport, target: Target, deadline: float) -> str:
@@ -291,16 +266,6 @@ def _exit_code(channel: paramiko.Channel, deadline: float) -> int:
     if not channel.status_event.wait(_left(deadline)):
         raise TimeoutError("the command closed its output but did not end")
     return channel.recv_exit_status()
-
-
-def _run_error(target: Target, timeout_seconds: float, *, broken: bool) -> MachineNotAnswering:
-    if broken:
-        return MachineNotAnswering(
-            f"The connection to {target} or the command there was cut off in the middle."
-        )
-    return MachineNotAnswering(
-        f"The machine at {target} did not finish a command within {timeout_seconds:g} seconds."
-    )
 
 
 def _left(deadline: float) -> float:

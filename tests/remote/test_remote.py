@@ -16,7 +16,8 @@ import pytest
 
 from cloudjhub import remote
 from cloudjhub.errors import ConfigError, HostKeyChanged, LoginRefused, MachineNotAnswering
-from cloudjhub.remote import Target, connect
+from cloudjhub.remote import connect
+from cloudjhub.remote_values import Target, no_connection
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_closed_port_is_refused_in_words(keys):
     ],
 )
 def test_each_way_to_find_nobody_has_its_sentence(error, words):
-    assert words in remote._why_no_connection(Target("10.0.0.5", 22, "x", "k"), error, 5.0)
+    assert words in str(no_connection(Target("10.0.0.5", 22, "x", "k"), error, 5.0))
 
 
 def test_frozen_sshd_is_not_answering(fresh_machine):

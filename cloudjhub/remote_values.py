@@ -1,0 +1,58 @@
+"""What crosses the border of ``remote``: where to log in, what came back, what went wrong."""
+
+import errno
+from dataclasses import dataclass
+
+from cloudjhub.errors import ConfigError, MachineNotAnswering
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to log in, as whom, with which private key file."""
+
+    host: str
+    port: int
+    username: str
+    key_file: str
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command left behind. ``text`` is stdout and stderr as they came, the last 2 MiB."""
+
+    exit_code: int
+    text: str
+
+
+def unusable_key(key_file: str, finding: str) -> ConfigError:
+    """For a private key file; the finding ends with the remedy."""
+    return ConfigError([f"The private key file {key_file} (WORKER_KEY_FILE) {finding}."])
+
+
+def no_connection(target: Target, error: OSError, timeout_seconds: float) -> MachineNotAnswering:
+    """For a connection that did not come about; the words differ by what the network said."""
+    return MachineNotAnswering(_why_no_connection(target, error, timeout_seconds))
+
+
+def _why_no_connection(target: Target, error: OSError, timeout_seconds: float) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return f"Nothing listens at {target} (yet): the connection was refused."
+    if isinstance(error, TimeoutError):
+        return f"No answer from {target} within {timeout_seconds:g} seconds."
+    if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return f"There is no route to {target}."
+    return f"No connection to {target}: {error.strerror or error}."
+
+
+def unfinished(target: Target, timeout_seconds: float, *, broken: bool) -> MachineNotAnswering:
+    """For a command whose end nobody saw: the connection broke, or the time was up."""
+    if broken:
+        return MachineNotAnswering(
+            f"The connection to {target} or the command there was cut off in the middle."
+        )
+    return MachineNotAnswering(
+        f"The machine at {target} did not finish a command within {timeout_seconds:g} seconds."
+    )
