@@ -13,13 +13,27 @@ from importlib import resources
 from typing import Any
 
 from cloudjhub.errors import NotebookError
-from cloudjhub.remote import Output, Session
-from cloudjhub.worker.notebook_helper import MARKER
+from cloudjhub.remote import Session
+from cloudjhub.remote_values import Output
+from cloudjhub.worker.home_disk import LONG_STEP_SECONDS
+from cloudjhub.worker.notebook_helper import MARKER, REQUEST_SECONDS
 
-# Above what the helper allows itself: lock 45 s, or volume 30 s, format 60 s and an old server.
-START_SECONDS = 150.0
-STATUS_SECONDS = 30.0
-STOP_SECONDS = 75.0
+# The helper keeps its own time and answers when it is up. The hub waits a little longer, for the
+# way there and back and for Python's start; that it has to is the sign of a machine that hangs.
+MARGIN_SECONDS = 10.0
+START_SECONDS = REQUEST_SECONDS["start"] + LONG_STEP_SECONDS + MARGIN_SECONDS
+STATUS_SECONDS = REQUEST_SECONDS["status"] + MARGIN_SECONDS
+STOP_SECONDS = REQUEST_SECONDS["stop"] + MARGIN_SECONDS
+
+# The types of an answer's fields, as JSON has them.
+_STATE_SHAPE = {
+    "running": (bool,),
+    "pid": (int, type(None)),
+    "log_tail": (str,),
+    "home": (str,),
+    "seconds": (dict,),
+}
+_FAILURE_SHAPE = {"error": (str,), "log_tail": (str,)}
 
 # In the order of their imports.
 HELPER_MODULES = (
@@ -122,15 +136,30 @@ def _ask(session: Session, request: Mapping[str, Any], timeout_seconds: float) -
 
 
 def parse_answer(output: Output) -> dict[str, Any]:
-    """The helper's answer out of everything that was printed; NotebookError if there is none."""
+    """The helper's answer out of everything that was printed.
+
+    Either ``ok`` and the fields of NotebookState, or not ``ok``, ``error`` and ``log_tail``.
+    NotebookError if there is no answer of such a shape.
+    """
+    sentence = None
     for line in reversed(output.text.splitlines()):
         _, marker, rest = line.partition(MARKER)
         if marker:
             try:
-                return json.JSONDecoder().raw_decode(rest)[0]
-            except ValueError:
+                answer = json.JSONDecoder().raw_decode(rest)[0]
+            except (ValueError, RecursionError):
                 continue
-    raise NotebookError(_why_no_answer(output), log_tail=output.text[-2000:])
+            if _is_well_formed(answer):
+                return answer
+            sentence = "The helper on the machine gave an answer that makes no sense."
+    raise NotebookError(sentence or _why_no_answer(output), log_tail=output.text[-2000:])
+
+
+def _is_well_formed(answer: Any) -> bool:
+    if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
+        return False
+    shape = _STATE_SHAPE if answer["ok"] else _FAILURE_SHAPE
+    return all(name in answer and type(answer[name]) in kinds for name, kinds in shape.items())
 
 
 def _why_no_answer(output: Output) -> str:

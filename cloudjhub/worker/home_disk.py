@@ -1,5 +1,6 @@
 """The home volume: wait for it, format it once in its life, mount it, give it to the account."""
 
+import glob
 import os
 import shutil
 import stat
@@ -7,11 +8,14 @@ import time
 from contextlib import suppress
 
 from .environment import skeleton_folder
-from .machine import Trouble, disk_trouble, run, under_root
+from .machine import Trouble, allowance, disk_trouble, run, under_root
 
 LINK = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_"
+# Machines without NVMe show a volume by the name it was attached as (/dev/sdf), in Xen's spelling.
+XEN_DEVICES = ("/dev/xvdf", "/dev/sdf")
 VOLUME_WAIT_SECONDS = 30.0
-FORMAT_SECONDS = 60.0
+# Formatting, or giving a home to another uid; never both in one start.
+LONG_STEP_SECONDS = 60.0
 PROBED_BYTES = 1024 * 1024
 
 
@@ -30,9 +34,10 @@ def ensure_home(account, volume_id):
         outcome = "formatted" if _format_if_blank(device, volume_id) else "mounted"
         _mount(device, account.home, volume_id)
     _check_writable(account.home, volume_id)
-    # An earlier start may have been cut off between formatting and this.
-    if outcome == "formatted" or os.stat(account.home).st_uid != account.uid:
+    if outcome == "formatted":
         _settle(account)
+    else:
+        _take_over(account, volume_id)
     return outcome
 
 
@@ -53,16 +58,39 @@ def _root_disk_home(account):
 
 def _wait_for_volume(volume_id):
     """The device of an attached volume; it appears a moment after EC2 says attached."""
-    link = under_root(LINK + volume_id.replace("-", ""))
-    deadline = time.monotonic() + VOLUME_WAIT_SECONDS
-    while not os.path.exists(link):
+    seconds = allowance.of(VOLUME_WAIT_SECONDS)
+    deadline = time.monotonic() + seconds
+    while True:
+        device = _device_of(volume_id)
+        if device is not None:
+            return device
         if time.monotonic() >= deadline:
             raise Trouble(
                 f"The home volume {volume_id} did not appear on the machine within "
-                f"{VOLUME_WAIT_SECONDS:g} seconds."
+                f"{seconds:.3g} seconds."
             )
         time.sleep(0.05)
-    return link
+
+
+def _device_of(volume_id):
+    """Where the volume shows; None while it does not.
+
+    The name of a device says nothing of which volume it is. So it counts only on machines
+    without NVMe; the others link at least their root volume by its id.
+    """
+    link = under_root(LINK + volume_id.replace("-", ""))
+    if os.path.exists(link):
+        return link
+    if glob.glob(glob.escape(under_root(LINK)) + "*"):
+        return None
+    return next(filter(_is_block_device, map(under_root, XEN_DEVICES)), None)
+
+
+def _is_block_device(path):
+    try:
+        return stat.S_ISBLK(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _format_if_blank(device, volume_id):
@@ -71,7 +99,8 @@ def _format_if_blank(device, volume_id):
     Whatever blkid knows stays as it is. What blkid does not know is formatted only if it
     starts with zeros, as every new EBS volume does.
     """
-    code, kind, words = run(["blkid", "-o", "value", "-s", "TYPE", device])
+    # Without blkid's cache, which for two seconds tells what the device's name stood for before.
+    code, kind, words = run(["blkid", "-c", "/dev/null", "-o", "value", "-s", "TYPE", device])
     if code == 0 and kind:
         return False
     if code not in (0, 2) or not _starts_with_zeros(device):
@@ -79,7 +108,9 @@ def _format_if_blank(device, volume_id):
             f"The home volume {volume_id} holds something that is no file system; "
             f"it was not touched. {words}"
         )
-    code, _, words = run(["mkfs.ext4", "-q", "-m", "0", device], FORMAT_SECONDS)
+    # A volume on which mkfs was cut short is not blank and would never be formatted again.
+    allowance.extend(LONG_STEP_SECONDS)
+    code, _, words = run(["mkfs.ext4", "-q", "-m", "0", device], LONG_STEP_SECONDS)
     if code != 0:
         raise Trouble(f"The home volume {volume_id} could not be formatted: {words}")
     return True
@@ -87,7 +118,7 @@ def _format_if_blank(device, volume_id):
 
 def _starts_with_zeros(device):
     # Local machines have folders for volumes; there blkid's word is enough.
-    if not stat.S_ISBLK(os.stat(device).st_mode):
+    if not _is_block_device(device):
         return True
     with open(device, "rb") as file:
         return not any(file.read(PROBED_BYTES))
@@ -113,6 +144,64 @@ def _check_writable(folder, volume_id):
         raise Trouble(
             f"The home volume {volume_id} is mounted read-only; its file system may be damaged."
         )
+
+
+def _take_over(account, volume_id):
+    """See to it that a home that was made earlier belongs to the account.
+
+    It may come from an AMI on which the account had another uid; or from a start that was cut
+    off between formatting and the gift of the home, which root still has then.
+    """
+    top = os.stat(account.home)
+    if top.st_uid == account.uid:
+        return
+    allowance.extend(LONG_STEP_SECONDS)
+    _give_all(account, top, volume_id)
+    if top.st_uid == 0:
+        _settle(account)
+    else:
+        account.own(account.home)
+
+
+def _give_all(account, top, volume_id):
+    """What the owner of the top folder has in it becomes the account's.
+
+    The top folder itself is left to the caller: it is the last, so that a run that did not
+    finish is taken up by the next start.
+    """
+    deadline = time.monotonic() + allowance.of(LONG_STEP_SECONDS)
+    for name, folder in _entries(os.path.realpath(account.home), top.st_dev):
+        if time.monotonic() >= deadline:
+            raise Trouble(
+                f"The files on {volume_id} belong to another uid and are too many to change "
+                "that at once; the next start goes on with it."
+            )
+        with suppress(OSError):  # one damaged or immutable file does not lock out the user
+            if os.lstat(name, dir_fd=folder).st_uid == top.st_uid:
+                account.own(name, folder)
+
+
+def _entries(home, device):
+    """All that a folder holds on its own device, as (name, descriptor of the folder it is in).
+
+    Links are not followed, nor does a folder count that becomes one meanwhile.
+    """
+    for path, folders, files, descriptor in os.fwalk(home):
+        if path == home and "lost+found" in folders:
+            folders.remove("lost+found")  # the file system's own
+        folders[:] = [name for name in folders if _is_on(device, name, descriptor)]
+        for name in folders:
+            yield name, descriptor
+        for name in files:
+            if _is_on(device, name, descriptor):
+                yield name, descriptor
+
+
+def _is_on(device, name, folder):
+    try:
+        return os.lstat(name, dir_fd=folder).st_dev == device
+    except OSError:
+        return False
 
 
 def _settle(account):

@@ -4,6 +4,7 @@ import errno
 import os
 import pwd
 import subprocess
+import time
 from contextlib import suppress
 
 # What goes from the SSH session into the notebook's environment; nothing else does.
@@ -42,6 +43,31 @@ def under_root(path):
     return root() + path
 
 
+class Allowance:
+    """How long one request may take; every wait and every command of it ends in time."""
+
+    def __init__(self):
+        self._deadline = None
+
+    def begin(self, seconds):
+        """All that follows has so many seconds together."""
+        self._deadline = time.monotonic() + seconds
+
+    def extend(self, seconds):
+        """A step that may take long and must not be cut short brings its own time."""
+        if self._deadline is not None:
+            self._deadline += seconds
+
+    def of(self, seconds):
+        """What a step that wants so many seconds gets; a second even when time is up."""
+        if self._deadline is None:
+            return seconds
+        return min(seconds, max(1.0, self._deadline - time.monotonic()))
+
+
+allowance = Allowance()
+
+
 class Account:
     """The notebook account: ids, home and shell.
 
@@ -63,13 +89,16 @@ class Account:
             entry.pw_shell or "/bin/sh",
         )
 
-    def own(self, path):
-        """Give a file or folder to the account (a no-op where only one uid exists)."""
+    def own(self, path, folder=None):
+        """Give a file or folder to the account (a no-op where only one uid exists).
+
+        ``folder`` is the descriptor of an open folder that the path starts from.
+        """
         try:
-            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+            os.chown(path, self.uid, self.gid, dir_fd=folder, follow_symlinks=False)
         except OSError:
             # In a user namespace with one mapped uid everything belongs to it already.
-            if os.lstat(path).st_uid != os.getuid():
+            if os.lstat(path, dir_fd=folder).st_uid != os.getuid():
                 raise
 
 
@@ -78,6 +107,7 @@ def run(command, timeout_seconds=30.0):
 
     Trouble if the program is missing or does not end.
     """
+    timeout_seconds = allowance.of(timeout_seconds)
     try:
         done = subprocess.run(
             command,
@@ -89,7 +119,9 @@ def run(command, timeout_seconds=30.0):
     except FileNotFoundError:
         raise Trouble(f"The worker AMI lacks the program {command[0]}.") from None
     except subprocess.TimeoutExpired:
-        raise Trouble(f"{command[0]} did not finish within {timeout_seconds:g} seconds.") from None
+        raise Trouble(
+            f"{command[0]} did not finish within {timeout_seconds:.3g} seconds."
+        ) from None
     return (
         done.returncode,
         done.stdout.decode("utf-8", "replace").strip(),

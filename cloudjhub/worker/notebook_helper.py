@@ -18,12 +18,15 @@ from urllib.parse import urlsplit
 from . import servers
 from .environment import find_program, notebook_environment, redacted
 from .home_disk import ensure_home, is_mounted
-from .machine import Account, Trouble, disk_trouble, make_folder, under_root
+from .machine import Account, Trouble, allowance, disk_trouble, make_folder, under_root
 
 MARKER = "cloudjhub-answer:"
+# What all waits and commands of a request have together; a long step on the home disk adds its
+# own (home_disk.LONG_STEP_SECONDS).
+REQUEST_SECONDS = {"start": 45.0, "status": 15.0, "stop": 40.0}
 TAIL_BYTES = 6000
 WATCH_SECONDS = 0.3
-LOCK_SECONDS = 45.0
+LOCK_SECONDS = 30.0
 PORT_SECONDS = 1.0
 
 
@@ -40,6 +43,7 @@ def answer_to(request):
     """The answer as a dict; every failure is an answer too."""
     environment = request.get("environment", {})
     try:
+        allowance.begin(REQUEST_SECONDS[request["verb"]])
         with _alone():
             verb = {"start": start, "status": status, "stop": stop}[request["verb"]]
             return dict(verb(request), ok=True)
@@ -176,7 +180,7 @@ def _alone():
     make_folder(under_root(servers.RUN), 0o711)
     descriptor = os.open(servers.path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        deadline = time.monotonic() + LOCK_SECONDS
+        deadline = time.monotonic() + allowance.of(LOCK_SECONDS)
         while not _locked(descriptor):
             if time.monotonic() >= deadline:
                 raise Trouble("Another start or stop on this machine does not come to an end.")

@@ -139,6 +139,7 @@ class Background:
         environment = dict(launch.environment, **{MARK: mark})
         write_private(path("private/notebook.env"), file_text(environment))
         write_private(path("notebook.log"), "")
+        # Grows as long as the server runs: the price of a machine without systemd and its journal.
         with open(path("notebook.log"), "ab") as log:
             process = subprocess.Popen(
                 ["runuser", "-u", launch.account.name, "--", *launch.command],

@@ -129,6 +129,52 @@ def test_volume_that_never_appears_is_named(monkeypatch, tmp_path):
         home_disk._wait_for_volume(VOLUME)
 
 
+@pytest.fixture
+def blocks(monkeypatch, tmp_path):
+    """Makes the name of a device of this very test a block device, as far as stat tells."""
+    monkeypatch.setenv("CLOUDJHUB_ROOT", str(tmp_path))
+    monkeypatch.setattr(home_disk, "VOLUME_WAIT_SECONDS", 0.1)
+    (tmp_path / "dev/disk/by-id").mkdir(parents=True)
+    made: set[str] = set()
+    monkeypatch.setattr(home_disk, "_is_block_device", lambda path: path in made)
+
+    def add(name: str) -> str:
+        made.add(path := str(tmp_path / name))
+        return path
+
+    return add
+
+
+@pytest.mark.parametrize("name", ["dev/xvdf", "dev/sdf"])
+def test_volume_shows_by_its_device_name_without_nvme(blocks, name):
+    device = blocks(name)
+    assert home_disk._wait_for_volume(VOLUME) == device
+
+
+def test_link_by_id_wins_over_a_device_name(blocks, tmp_path):
+    blocks("dev/xvdf")
+    link = tmp_path / (home_disk.LINK[1:] + VOLUME.replace("-", ""))
+    link.symlink_to(tmp_path)
+    assert home_disk._wait_for_volume(VOLUME) == str(link)
+
+
+def test_device_name_is_not_trusted_on_a_machine_with_nvme(blocks, tmp_path):
+    """Which links at least its root volume."""
+    blocks("dev/sdf")
+    (tmp_path / (home_disk.LINK[1:] + "vol0root")).symlink_to(tmp_path)
+    with pytest.raises(home_disk.Trouble, match=f"{VOLUME} did not appear"):
+        home_disk._wait_for_volume(VOLUME)
+
+
+def test_file_with_a_device_name_is_no_volume(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLOUDJHUB_ROOT", str(tmp_path))
+    monkeypatch.setattr(home_disk, "VOLUME_WAIT_SECONDS", 0.1)
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/xvdf").touch()
+    with pytest.raises(home_disk.Trouble, match=f"{VOLUME} did not appear"):
+        home_disk._wait_for_volume(VOLUME)
+
+
 def test_home_on_the_root_disk_keeps_its_files(fresh_machine, home):
     home.mkdir(parents=True)
     (home / "work").write_text("precious")

@@ -4,75 +4,15 @@ import json
 import os
 import socket
 import stat
-import sys
-import threading
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import jupyterhub
 import pytest
+from remote.servers import STAND_IN, TOKEN, alive, answering, plan_for
 
 from cloudjhub import notebook
 from cloudjhub.errors import NotebookError
-from cloudjhub.notebook import NotebookPlan
-from cloudjhub.remote import Output
-
-STAND_IN = str(Path(__file__).with_name("stand_in_server.py"))
-TOKEN = "s3cret-t0ken-of-the-user"
-
-
-def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
-
-
-def plan_for(machine, mode: str = "serve", **changes) -> NotebookPlan:
-    host = machine.target.host
-    port = free_port(host)
-    plan = NotebookPlan(
-        command=(sys.executable, STAND_IN, mode, str(port)),
-        environment={
-            "JUPYTERHUB_API_TOKEN": TOKEN,
-            "JUPYTERHUB_SERVICE_URL": f"http://{host}:{port}/user/x/",
-            "ODD": 'two words, "quotes", $HOME, back\\slash,\nand a second line',
-        },
-        account="jupyter",
-        port=port,
-        home_volume_id=None,
-    )
-    return replace(plan, **changes)
-
-
-def ask(machine, plan: NotebookPlan) -> dict:
-    url = f"http://{machine.target.host}:{plan.port}/"
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return json.load(answer)
-
-
-def answering(machine, plan: NotebookPlan, wait_for) -> dict:
-    def once():
-        try:
-            return ask(machine, plan)
-        except OSError:
-            return None
-
-    return wait_for("the server's answer", once)
-
-
-def alive(pids: set[int]) -> set[int]:
-    """Those that exist and are not zombies (nobody may be there to collect them)."""
-    found = set()
-    for pid in pids:
-        with suppress(OSError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                found.add(pid)
-    return found
 
 
 @pytest.fixture
@@ -275,87 +215,7 @@ def test_starts_that_meet_leave_one_server(fresh_machine):
         notebook.stop(session)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("bash: line 1: sudo: command not found\n", "lacks sudo"),
-        ("sh: 1: sudo: not found\n", "lacks sudo"),
-        ("sudo: a password is required\n", "without a password"),
-        ("x is not in the sudoers file\n", "without a password"),
-        ("sudo: python3: command not found\n", "lacks python3"),
-        ("", "no answer (exit code 9)"),
-        (notebook.MARKER + "{cut", "no answer (exit code 9)"),
-    ],
-)
-def test_every_lack_of_an_answer_has_its_sentence(text, words):
-    with pytest.raises(NotebookError) as caught:
-        notebook.parse_answer(Output(9, text))
-    assert words in str(caught.value)
-
-
-def test_machine_without_sudo(fresh_machine):
-    (fresh_machine.root / "shims/sudo").write_text(
-        "#!/bin/sh\necho 'sudo: not found' >&2; exit 127\n"
-    )
-    with fresh_machine.connect() as session, pytest.raises(NotebookError, match="lacks sudo"):
-        notebook.status(session)
-
-
 def test_unusable_run_folder_is_named(fresh_machine):
     (fresh_machine.root / "run").write_text("not a folder")
     with fresh_machine.connect() as session, pytest.raises(NotebookError, match="run"):
         notebook.start(session, plan_for(fresh_machine))
-
-
-@pytest.fixture
-def hub() -> Iterator[str]:
-    """As much of a hub as a single-user server asks for at its start."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps({"version": jupyterhub.__version__}).encode())
-
-        do_POST = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}/hub/api"
-        server.shutdown()
-
-
-def test_real_single_user_server(fresh_machine, hub, wait_for):
-    plan = plan_for(fresh_machine, command=("jupyterhub-singleuser",))
-    config = fresh_machine.root / "etc"
-    config.mkdir()
-    (config / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true}}')
-    environment = {
-        **plan.environment,
-        "JUPYTER_CONFIG_PATH": str(config),
-        "JUPYTERHUB_API_URL": hub,
-        "JUPYTERHUB_ACTIVITY_URL": f"{hub}/users/x/activity",
-        "JUPYTERHUB_CLIENT_ID": "jupyterhub-user-x",
-        "JUPYTERHUB_USER": "x",
-        "JUPYTERHUB_SERVICE_PREFIX": "/user/x/",
-        "JUPYTERHUB_BASE_URL": "/",
-    }
-    url = f"http://{fresh_machine.target.host}:{plan.port}/user/x/api"
-
-    def version() -> str | None:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.headers["X-JupyterHub-Version"]
-
-    with fresh_machine.connect() as session:
-        notebook.start(session, replace(plan, environment=environment))
-        try:
-            assert wait_for("JupyterLab", version, 60) == jupyterhub.__version__
-        finally:
-            notebook.stop(session)
-            words = notebook.status(session).log_tail
-    assert TOKEN not in words
-    assert not (fresh_machine.pids() & alive(fresh_machine.pids()))

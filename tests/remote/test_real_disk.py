@@ -8,16 +8,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from cloudjhub import notebook
+from cloudjhub.worker import home_disk, machine
 
 VOLUME = "vol-0fedcba9876543210"
 ANSWER_SECONDS = 60
+OLD_UID = 4321
 
 
 @dataclass
@@ -59,12 +61,26 @@ class RealMachine:
         subprocess.run(["umount", str(self.home)], check=True)
 
 
+def owner_of(path: Path) -> int:
+    return path.lstat().st_uid
+
+
+@contextmanager
+def mounted_at(folder: Path) -> Iterator[None]:
+    """Another file system inside the home."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
 def an_account() -> pwd.struct_passwd | None:
     return next((entry for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 60000), None)
 
 
-@pytest.fixture
-def real() -> Iterator[RealMachine]:
+@pytest.fixture(name="real")
+def real_machine() -> Iterator[RealMachine]:
     account = an_account()
     if os.getuid() != 0 or account is None:
         pytest.skip("needs root and an ordinary account")
@@ -78,18 +94,18 @@ def real() -> Iterator[RealMachine]:
         made = subprocess.run(losetup, capture_output=True, text=True)
         if made.returncode != 0:
             pytest.skip("no loop devices here")
-        machine = RealMachine(root, image, made.stdout.strip(), account)
+        real = RealMachine(root, image, made.stdout.strip(), account)
         links = root / "dev/disk/by-id"
         links.mkdir(parents=True)
         name = "nvme-Amazon_Elastic_Block_Store_" + VOLUME.replace("-", "")
-        (links / name).symlink_to(machine.device)
+        (links / name).symlink_to(real.device)
         try:
-            yield machine
+            yield real
         finally:
-            machine.ask("stop")
+            real.ask("stop")
             with suppress(subprocess.CalledProcessError):
-                machine.unmount()
-            subprocess.run(["losetup", "--detach", machine.device], check=True)
+                real.unmount()
+            subprocess.run(["losetup", "--detach", real.device], check=True)
 
 
 def test_life_of_a_home(real):
@@ -115,6 +131,62 @@ def test_interrupted_first_start_is_finished_by_the_next(real):
     subprocess.run(["mkfs.ext4", "-q", real.device], check=True)
     assert real.ask("start")["home"] == "mounted"
     assert real.home.stat().st_uid == real.account.pw_uid
+
+
+def test_files_of_another_uid_become_the_accounts_own(real):
+    """The home was used on an AMI on which the account had another uid."""
+    assert real.ask("start")["home"] == "formatted"
+    real.ask("stop")
+    foreign, outside = real.home / "deep/er", real.root / "outside"
+    foreign.mkdir(parents=True)
+    (foreign / "work").write_text("precious")
+    (foreign / "of root").touch()
+    outside.touch()
+    (foreign / "link").symlink_to(outside)
+    mounted = real.home / "mounted"
+    mounted.mkdir()
+    with mounted_at(mounted):
+        (mounted / "elsewhere").touch()
+        theirs = [foreign.parent, foreign, foreign / "work", foreign / "link"]
+        apart = [outside, mounted / "elsewhere"]
+        for path in [real.home, *theirs, *apart]:
+            os.chown(path, OLD_UID, OLD_UID, follow_symlinks=False)
+        (real.home / ".bashrc").unlink(missing_ok=True)
+
+        assert real.ask("start")["home"] == "already"
+        assert {owner_of(path) for path in [real.home, *theirs]} == {real.account.pw_uid}
+        assert {owner_of(path) for path in apart} == {OLD_UID}
+        assert owner_of(foreign / "of root") == owner_of(real.home / "lost+found") == 0
+        assert (foreign / "work").read_text() == "precious"
+        assert not (real.home / ".bashrc").exists()
+
+
+def test_change_of_owner_that_was_cut_off_goes_on(real, monkeypatch):
+    assert real.ask("start")["home"] == "formatted"
+    real.ask("stop")
+    names = [real.home / f"file{number}" for number in range(3)]
+    for path in names:
+        path.touch()
+        os.chown(path, OLD_UID, OLD_UID)
+    os.chown(real.home, OLD_UID, OLD_UID)
+    monkeypatch.setenv("CLOUDJHUB_ROOT", str(real.root))
+    account = machine.Account(real.account.pw_name)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(home_disk, "LONG_STEP_SECONDS", 0.0)
+        with pytest.raises(machine.Trouble, match="the next start goes on"):
+            home_disk.ensure_home(account, VOLUME)
+    assert owner_of(real.home) == OLD_UID
+    assert real.ask("start")["ok"]
+    assert {owner_of(path) for path in [real.home, *names]} == {real.account.pw_uid}
+
+
+def test_device_without_nvme_is_found_by_its_name(real):
+    """Xen has no link by id; the name may be a link itself."""
+    for link in (real.root / "dev/disk/by-id").iterdir():
+        link.unlink()
+    (real.root / "dev/xvdf").symlink_to(real.device)
+    assert real.ask("start")["home"] == "formatted"
+    assert os.path.ismount(real.home)
 
 
 @pytest.mark.parametrize("where", [0, 512, 70_000])

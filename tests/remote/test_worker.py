@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from cloudjhub import notebook
-from cloudjhub.worker import environment, notebook_helper, processes, servers
+from cloudjhub.worker import environment, machine, notebook_helper, processes, servers
 from cloudjhub.worker.machine import Trouble
 
 # value -> how it stands in an EnvironmentFile, after systemd.exec(5) and src/basic/env-file.c
@@ -133,6 +133,26 @@ def test_tail_is_cut_at_a_line_and_hides_first(monkeypatch):
     assert tail.startswith("line ")
     assert tail.endswith("line 999 [hidden]\n")
     assert len(tail) <= notebook_helper.TAIL_BYTES
+
+
+def test_steps_share_the_time_of_their_request():
+    allowance = machine.Allowance()
+    assert allowance.of(30.0) == 30.0
+    allowance.begin(20.0)
+    assert allowance.of(5.0) == 5.0
+    assert 1.0 < allowance.of(30.0) <= 20.0
+    allowance.extend(60.0)
+    assert allowance.of(60.0) == 60.0
+    allowance.begin(0.0)
+    assert allowance.of(30.0) == 1.0
+
+
+def test_command_that_does_not_end_is_named(monkeypatch):
+    allowance = machine.Allowance()
+    allowance.begin(0.0)
+    monkeypatch.setattr(machine, "allowance", allowance)
+    with pytest.raises(Trouble, match="sleep did not finish within 1 seconds"):
+        machine.run(["sleep", "60"])
 
 
 def test_start_time_tells_processes_apart():
