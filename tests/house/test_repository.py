@@ -98,6 +98,15 @@ def test_links_of_the_documents_lead_somewhere(checkout: Path):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("folder", [".", "fleet", "demo"])
+def test_the_architecture_page_names_every_module(checkout: Path, folder: str):
+    page = (checkout / "docs/architecture.md").read_text()
+    shown = f"{folder}/" if folder == "fleet" else ""
+    modules = [path.name for path in (checkout / "cloudjhub" / folder).glob("*.py")]
+    named = {name for name in modules if f"`{shown}{name}`" in page}
+    assert not {name for name in modules if not name.startswith("__")} - named
+
+
 @pytest.mark.parametrize("command", ["demo", "test"])
 def test_help_says_how(checkout: Path, command: str):
     arguments = {
