@@ -41,7 +41,6 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._private_ip: str = ""
         self._server_port: int | None = None
         self._start_under_way = False
-        self._start_went_wrong = False
         self._silences = 0
         self._report: StartReport | None = None
 
@@ -103,25 +102,23 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     async def start(self) -> str:
         """Find, make or wake the user's machine and start the server there; gives its URL."""
-        self._start_under_way, self._start_went_wrong = True, False
+        self._start_under_way = True
         self._report = StartReport(self.cluster.times)
         try:
             async with timeout(self.start_timeout * 0.95):
                 running = await self._start()
         except asyncio.TimeoutError as error:
-            self._start_went_wrong = True
             raise self._for_people(
                 TimedOut(f"Your server was not ready in {self.start_timeout * 0.95:.0f} s.")
             ) from error
         except CloudJHubError as error:
-            self._start_went_wrong = True
             raise self._for_people(error) from error
         except Exception as error:
-            self._start_went_wrong = True
             self.log.exception("The start of the server of %s failed unexpectedly", self.owner)
             raise self._for_people(CloudJHubError("Your server could not be started.")) from error
-        # A cancelled start stays "starting": poll() must answer None for stop() to be called
-        # (user.py, stop), and must raise at once (apihandlers/users.py waits only 1 s).
+        # A start that fails or is cancelled stays "under way": only if poll() answers None will
+        # JupyterHub call stop() (user.py, stop), and nobody shall pay for a machine without a user.
+        # A cancelled one must also end at once (apihandlers/users.py waits only 1 s).
         self._start_under_way = False
         return f"http://{running.instance.private_ip}:{running.port}"
 
@@ -183,8 +180,6 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         """
         if self._start_under_way:
             return None
-        if self._start_went_wrong:
-            return await self._poll_after_failure()
         if self._instance_id is None:
             return 0
         try:
@@ -200,15 +195,6 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         if not STATES[machine.state].up:
             return 0
         return await self._poll_notebook(machine)
-
-    async def _poll_after_failure(self) -> int | None:
-        """A machine that nobody uses since its start failed shall be stopped, so: running."""
-        try:
-            fleet = await self.cluster.fleet()
-            machines_up = [m for m in fleet.owned_by(self.owner) if STATES[m.state].up]
-        except Exception:
-            return 0
-        return None if machines_up else 0
 
     async def _as_last_known(self, fleet: Fleet) -> Instance | None:
         if fleet.view.age_seconds == float("inf"):
@@ -253,7 +239,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         Errors are logged, not raised: JupyterHub would show "stopped" all the same and say
         nothing (handlers/base.py, stop_single_user). What failed is done later by the fleet.
         """
-        self._start_under_way = self._start_went_wrong = False
+        self._start_under_way = False
         self.cluster.hearing.forget(self.owner)
         try:
             fleet = await self.cluster.fleet()
