@@ -23,7 +23,9 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_it_serves_until_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
     server, exported, printed = serve(tmp_path / "state", "--variant", "plain")
     try:
@@ -48,6 +50,7 @@ def test_it_serves_until_told_to_end(tmp_path: Path, number: signal.Signals) -> 
     assert processes.Finder(tmp_path / "state")() == []
 
 
+@pytest.mark.slow
 def test_a_folder_in_use(tmp_path: Path) -> None:
     server, _, _ = serve(tmp_path / "state", "--variant", "standin")
     try:
@@ -59,6 +62,7 @@ def test_a_folder_in_use(tmp_path: Path) -> None:
         server.communicate(timeout=20)
 
 
+@pytest.mark.slow
 def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -71,6 +75,7 @@ def test_wrong_arguments() -> None:
         assert run(*wrong).returncode == 2
 
 
+@pytest.mark.slow
 def test_other_services_are_moto_s(tmp_path: Path) -> None:
     import boto3
 

@@ -48,6 +48,7 @@ def test_a_hanging_machine_heals_by_a_restart(cloud: Cloud) -> None:
     cloud.wait_ssh(instance_id)
 
 
+@pytest.mark.slow
 def test_a_hanging_machine_that_does_not_heal(cloud: Cloud) -> None:
     instance_id = cloud.launch()[0]
     cloud.wait_ssh(instance_id)
@@ -66,6 +67,7 @@ def test_a_hanging_machine_that_does_not_heal(cloud: Cloud) -> None:
     cloud.wait_ssh(instance_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("terminated", "end"), [(False, "stopped"), (True, "terminated")])
 def test_a_machine_dies(cloud: Cloud, terminated: bool, end: str) -> None:
     instance_id = cloud.launch()[0]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from local.clouds import Cloud, code_of, wait_for
 
 
@@ -9,6 +10,7 @@ def ids_of(answer: dict[str, Any]) -> list[str]:
     return [i["InstanceId"] for r in answer["Reservations"] for i in r["Instances"]]
 
 
+@pytest.mark.slow
 def test_one_large_reservation_has_pages(api_cloud: Cloud) -> None:
     launched = api_cloud.launch(300)
     paginator = api_cloud.api.get_paginator("describe_instances")

@@ -110,6 +110,7 @@ def test_passwords_and_other_keys_do_not_open_it(cloud: Cloud) -> None:
     assert "PasswordAuthentication no" in config
 
 
+@pytest.mark.slow
 def test_a_volume_keeps_a_home(both: Cloud) -> None:
     instance_id = started(both, BlockDeviceMappings=[HOME])
     volume_id = both.volume_at(instance_id, "/dev/sdf")
@@ -137,6 +138,7 @@ def test_a_volume_keeps_a_home(both: Cloud) -> None:
     assert both.ssh(other, f"{mount} && cat {home}/thesis") == "precious\n"
 
 
+@pytest.mark.slow
 def test_a_mounted_volume_is_busy_until_it_is_not(both: Cloud) -> None:
     instance_id = started(both, BlockDeviceMappings=[HOME])
     volume_id = both.volume_at(instance_id, "/dev/sdf")
@@ -157,6 +159,7 @@ def test_a_mounted_volume_is_busy_until_it_is_not(both: Cloud) -> None:
     wait_for("the volume's folder to go", lambda: not folder.exists())
 
 
+@pytest.mark.slow
 def test_hibernation_keeps_what_runs(both: Cloud) -> None:
     instance_id = started(
         both, HibernationOptions={"Configured": True}, BlockDeviceMappings=[ENCRYPTED_ROOT]
@@ -190,6 +193,7 @@ def test_hibernation_must_be_configured(cloud: Cloud) -> None:
     assert cloud.state(instance_id) == "running"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("behavior", "end"), [("stop", "stopped"), ("terminate", "terminated")])
 def test_a_machine_that_powers_itself_off(cloud: Cloud, behavior: str, end: str) -> None:
     instance_id = started(cloud, InstanceInitiatedShutdownBehavior=behavior)
@@ -200,6 +204,7 @@ def test_a_machine_that_powers_itself_off(cloud: Cloud, behavior: str, end: str)
     assert code == "Client.InstanceInitiatedShutdown"
 
 
+@pytest.mark.slow
 def test_reboot_and_console(both: Cloud) -> None:
     instance_id = started(both)
     both.ssh(instance_id, "echo before >kept")
@@ -216,6 +221,7 @@ def test_reboot_and_console(both: Cloud) -> None:
     assert f"{instance_id} boots" in console
 
 
+@pytest.mark.slow
 def test_many_machines_end_together(cloud: Cloud) -> None:
     launched = cloud.launch(8)
     for instance_id in launched:
@@ -224,6 +230,7 @@ def test_many_machines_end_together(cloud: Cloud) -> None:
     assert processes.Finder(cloud.ec2.state_dir)() == []
 
 
+@pytest.mark.slow
 def test_an_interactive_login_has_a_terminal(both: Cloud) -> None:
     if both.ec2.variant == "plain" and os.getuid() != 0:
         pytest.skip("whether a plain sshd may give terminals depends on how /dev/pts is mounted")

@@ -5,6 +5,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from local.clouds import Cloud, client_of
 
 from cloudjhub.local.buckets import Buckets, Rate
@@ -71,6 +72,7 @@ def test_importing_starts_and_loads_nothing() -> None:
     assert seen.stdout == "False 1 True\n"
 
 
+@pytest.mark.slow
 def test_fifty_clients_at_once(api_cloud: Cloud) -> None:
     api_cloud.launch(5)
     clients = [client_of(api_cloud.ec2.endpoint_url) for _ in range(50)]

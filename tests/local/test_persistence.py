@@ -62,6 +62,7 @@ def test_everything_is_there_again(make_cloud: Callable[..., Cloud]) -> None:
     assert again.ssh(instance_id, "cat kept") == "mine\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["auto", "plain"])
 def test_a_killed_server(tmp_path: Path, variant: str) -> None:
     state = tmp_path / "state"
@@ -122,6 +123,7 @@ def test_one_folder_has_one_server(make_cloud: Callable[..., Cloud]) -> None:
     assert cloud.api.describe_instances()["Reservations"] == []
 
 
+@pytest.mark.slow
 def test_two_servers_do_not_share_addresses(make_cloud: Callable[..., Cloud]) -> None:
     first, second = make_cloud(state="first"), make_cloud(state="second")
     here, there = first.launch()[0], second.launch()[0]
@@ -134,6 +136,7 @@ def test_two_servers_do_not_share_addresses(make_cloud: Callable[..., Cloud]) ->
     assert len(addresses) == 2
 
 
+@pytest.mark.slow
 def test_unreadable_state_is_put_aside(
     make_cloud: Callable[..., Cloud], caplog: pytest.LogCaptureFixture
 ) -> None:

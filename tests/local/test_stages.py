@@ -69,6 +69,7 @@ def test_repeated_verbs_are_fine(api_cloud: Cloud) -> None:
     assert stopped["CurrentState"]["Name"] == "stopped"
 
 
+@pytest.mark.slow
 def test_the_terminated_stay_so_and_are_forgotten(make_cloud: Callable[..., Cloud]) -> None:
     cloud = make_cloud(standin(terminated_seconds=0.6))
     instance_id = cloud.launch()[0]

@@ -72,6 +72,7 @@ def test_blank_volume_is_formatted_once_and_never_again(fresh_machine, home):
     assert not (home / ".config/first").exists()
 
 
+@pytest.mark.slow
 def test_status_tells_whether_the_home_is_mounted(fresh_machine):
     fresh_machine.attach(VOLUME)
     with fresh_machine.connect() as session:
@@ -80,6 +81,7 @@ def test_status_tells_whether_the_home_is_mounted(fresh_machine):
         assert notebook.status(session, account="jupyter").home == "already"
 
 
+@pytest.mark.slow
 def test_other_file_system_is_mounted_as_it_is(fresh_machine, home):
     volume = fresh_machine.attach(VOLUME, kind="xfs")
     (volume / "data/work").write_text("precious")
@@ -96,6 +98,7 @@ def test_unmountable_volume_is_named_and_left_alone(fresh_machine):
     assert calls(fresh_machine) == ["mount"]
 
 
+@pytest.mark.slow
 def test_failing_mkfs_is_named(fresh_machine):
     volume = fresh_machine.attach(VOLUME)
     (volume / "refuse").touch()
@@ -175,6 +178,7 @@ def test_file_with_a_device_name_is_no_volume(monkeypatch, tmp_path):
         home_disk._wait_for_volume(VOLUME)
 
 
+@pytest.mark.slow
 def test_home_on_the_root_disk_keeps_its_files(fresh_machine, home):
     home.mkdir(parents=True)
     (home / "work").write_text("precious")
@@ -203,6 +207,7 @@ def mounted(fresh_machine):
         subprocess.run(["/bin/umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_full_home_still_starts(fresh_machine, mounted):
     folder = mounted("size=64k")
     with pytest.raises(OSError), (folder / "big").open("wb", buffering=0) as file:
@@ -211,6 +216,7 @@ def test_full_home_still_starts(fresh_machine, mounted):
     assert start(fresh_machine).running
 
 
+@pytest.mark.slow
 def test_read_only_home_is_named(fresh_machine, mounted):
     mounted("ro,size=64k")
     with pytest.raises(NotebookError, match=f"{VOLUME} is mounted read-only"):

@@ -51,6 +51,7 @@ def test_server_outlives_its_session(machine, wait_for):
         notebook.stop(session)
 
 
+@pytest.mark.slow
 def test_second_start_ends_the_first_server(machine, session, wait_for):
     plan = plan_for(machine)
     first = notebook.start(session, plan)
@@ -62,7 +63,7 @@ def test_second_start_ends_the_first_server(machine, session, wait_for):
     assert answering(machine, plan, wait_for)["environment"]["RUN"] == "second"
 
 
-@pytest.mark.parametrize("mode", ["serve", "stubborn"])
+@pytest.mark.parametrize("mode", ["serve", pytest.param("stubborn", marks=pytest.mark.slow)])
 def test_stop_ends_kernels_in_sessions_of_their_own(machine, session, wait_for, mode):
     plan = plan_for(machine, mode)
     before = machine.pids()
@@ -78,6 +79,7 @@ def _three(pids: set[int]) -> set[int] | None:
     return pids if len(pids) >= 3 else None
 
 
+@pytest.mark.slow
 def test_stop_without_a_server_is_fine(fresh_machine):
     with fresh_machine.connect() as session:
         notebook.stop(session)
@@ -94,6 +96,7 @@ def test_death_at_the_start_shows_the_last_words_without_secrets(machine, sessio
     assert TOKEN not in caught.value.log_tail + str(caught.value)
 
 
+@pytest.mark.slow
 def test_death_later_is_seen_by_status(machine, session, wait_for):
     plan = plan_for(machine)
     state = notebook.start(session, plan)
@@ -151,6 +154,7 @@ def test_files_are_for_their_owner_only(machine, session):
     }
 
 
+@pytest.mark.slow
 def test_planted_link_does_not_catch_the_secrets(machine, session):
     notebook.start(session, plan_for(machine))
     file, trap = machine.root / "run/cloudjhub/private/notebook.env", machine.root / "trap"
@@ -161,6 +165,7 @@ def test_planted_link_does_not_catch_the_secrets(machine, session):
     assert trap.read_text() == ""
 
 
+@pytest.mark.slow
 def test_log_starts_anew_with_every_server(machine, session, wait_for):
     with pytest.raises(NotebookError):
         notebook.start(session, plan_for(machine, "die"))
@@ -170,6 +175,7 @@ def test_log_starts_anew_with_every_server(machine, session, wait_for):
     assert "last words" not in notebook.status(session).log_tail
 
 
+@pytest.mark.slow
 def test_port_of_somebody_else_is_named(machine, session):
     plan = plan_for(machine)
     with (
@@ -192,6 +198,7 @@ def test_unusable_variable_is_named(machine, session, name, value):
         notebook.start(session, plan_for(machine, environment={name: value}))
 
 
+@pytest.mark.slow
 def test_noise_of_login_shells_does_not_matter(fresh_machine):
     noise = 'Welcome!\n{"ok": false}\ncloudjhub-answer: of course\nno newline at the end'
     (fresh_machine.root / "noise").write_text(noise)
@@ -200,6 +207,7 @@ def test_noise_of_login_shells_does_not_matter(fresh_machine):
         notebook.stop(session)
 
 
+@pytest.mark.slow
 def test_starts_that_meet_leave_one_server(fresh_machine):
     plan = plan_for(fresh_machine)
 

@@ -126,6 +126,7 @@ def test_life_of_a_home(real):
     assert (real.home / "work").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_interrupted_first_start_is_finished_by_the_next(real):
     """Formatted, but the helper was cut off before the home got its owner."""
     subprocess.run(["mkfs.ext4", "-q", real.device], check=True)
@@ -161,6 +162,7 @@ def test_files_of_another_uid_become_the_accounts_own(real):
         assert not (real.home / ".bashrc").exists()
 
 
+@pytest.mark.slow
 def test_change_of_owner_that_was_cut_off_goes_on(real, monkeypatch):
     assert real.ask("start")["home"] == "formatted"
     real.ask("stop")
@@ -180,6 +182,7 @@ def test_change_of_owner_that_was_cut_off_goes_on(real, monkeypatch):
     assert {owner_of(path) for path in [real.home, *names]} == {real.account.pw_uid}
 
 
+@pytest.mark.slow
 def test_device_without_nvme_is_found_by_its_name(real):
     """Xen has no link by id; the name may be a link itself."""
     for link in (real.root / "dev/disk/by-id").iterdir():
@@ -200,6 +203,7 @@ def test_device_with_unknown_data_is_not_formatted(real, where):
     assert b"somebody's" in real.image.read_bytes()
 
 
+@pytest.mark.slow
 def test_partition_table_is_not_formatted(real):
     """To blkid's question for a file system a partitioned disk answers like a blank one."""
     entry = bytes([0, 0, 2, 0, 0x83, 0, 0, 0]) + (2048).to_bytes(4, "little")

@@ -144,12 +144,14 @@ def test_each_way_to_find_nobody_has_its_sentence(error, words):
     assert words in str(no_connection(Target("10.0.0.5", 22, "x", "k"), error, 5.0))
 
 
+@pytest.mark.slow
 def test_frozen_sshd_is_not_answering(fresh_machine):
     fresh_machine.sshd.send_signal(signal.SIGSTOP)
     with pytest.raises(MachineNotAnswering, match="no SSH server spoke"):
         fresh_machine.connect(timeout_seconds=0.5)
 
 
+@pytest.mark.slow
 def test_machine_that_freezes_in_a_command_is_not_answering(fresh_machine):
     session = fresh_machine.connect()
     session.run("true", timeout_seconds=10)
@@ -174,6 +176,7 @@ def test_machine_that_dies_in_a_command_is_not_answering(fresh_machine):
         session.run("sleep 60", timeout_seconds=30)
 
 
+@pytest.mark.slow
 def test_the_timeout_is_for_the_whole_command(machine):
     with (
         machine.connect() as session,
@@ -210,6 +213,7 @@ def test_command_that_ignores_its_stdin_gives_its_exit_code(machine):
     assert output.exit_code == 4
 
 
+@pytest.mark.slow
 def test_sessions_of_many_threads_do_not_mix(machine):
     def login(number: int) -> str:
         with machine.connect(timeout_seconds=30) as session:

@@ -147,6 +147,7 @@ def test_steps_share_the_time_of_their_request():
     assert allowance.of(30.0) == 1.0
 
 
+@pytest.mark.slow
 def test_command_that_does_not_end_is_named(monkeypatch):
     allowance = machine.Allowance()
     allowance.begin(0.0)
