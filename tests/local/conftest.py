@@ -9,6 +9,14 @@ from local.clouds import INSTANT, Cloud
 from cloudjhub.local import LocalEC2, LocalSettings
 
 
+@pytest.fixture(scope="module")
+def idle_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One without machines for all tests of a file that leave it as it is."""
+    folder = tmp_path_factory.mktemp("idle") / "state"
+    with LocalEC2(folder, LocalSettings(**vars(INSTANT) | {"variant": "standin"})) as ec2:
+        yield Cloud(ec2)
+
+
 @pytest.fixture
 def make_cloud(tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
     """``make_cloud(settings, state="name")``; all are stopped at the end."""

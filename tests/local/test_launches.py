@@ -120,10 +120,10 @@ def test_a_full_subnet(api_cloud: Cloud) -> None:
         ({"HibernationOptions": {"Configured": True}}, "UnsupportedHibernationConfiguration"),
     ],
 )
-def test_wrong_launches(api_cloud: Cloud, change: dict[str, Any], code: str) -> None:
-    assert code_of(lambda: api_cloud.run(**change)) == (code, 400)
-    assert api_cloud.api.describe_instances()["Reservations"] == []
-    assert api_cloud.api.describe_volumes()["Volumes"] == []
+def test_wrong_launches(idle_cloud: Cloud, change: dict[str, Any], code: str) -> None:
+    assert code_of(lambda: idle_cloud.run(**change)) == (code, 400)
+    assert idle_cloud.api.describe_instances()["Reservations"] == []
+    assert idle_cloud.api.describe_volumes()["Volumes"] == []
 
 
 def test_a_subnet_this_computer_has_no_addresses_of(cloud: Cloud) -> None:

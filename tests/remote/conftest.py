@@ -25,6 +25,8 @@ from cloudjhub.remote import Session, Target, connect
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
 MARK = "LOCALEC2_ID"
+SSH_PORT = 22222
+CLAIM_PORT = 22223
 
 SHIMS = {
     # Every session goes through this: own PATH whatever the account's profile says, and noise.
@@ -62,6 +64,7 @@ class Machine:
     target: Target
     ident: str
     sshd: subprocess.Popen[bytes] = field(repr=False)
+    claim: socket.socket = field(repr=False)
 
     def connect(self, **options: object) -> Session:
         return connect(self.target, **{"timeout_seconds": 10.0, **options})
@@ -101,6 +104,7 @@ class Machine:
             kill(pid)
         self.sshd.kill()
         self.sshd.wait(10)
+        self.claim.close()
 
 
 def kill(pid: int) -> None:
@@ -178,16 +182,15 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def free_address(port: int) -> str:
-    """An address of 127.64.200.0/24 on which nobody listens at this port."""
-    for last in range(1, 255):
-        address = f"127.64.200.{last}"
-        with socket.socket() as probe:
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-            return address
+def claim_address() -> tuple[str, socket.socket]:
+    """An address of 127.64.200.0/24, ours as long as the socket is open; other runs see it."""
+    for last in range(1, 254):
+        address, claim = f"127.64.200.{last}", socket.socket()
+        with suppress(OSError), socket.socket() as probe:
+            claim.bind((address, CLAIM_PORT))
+            probe.bind((address, SSH_PORT))  # the sshd of a run that was killed
+            return address, claim
+        claim.close()
     raise RuntimeError("no free address")
 
 
@@ -196,7 +199,7 @@ def start_machine(root: Path, keys: Path) -> Machine:
     if SSHD is None:
         pytest.skip("no sshd here")
     ident = f"i-{os.getpid():08x}{time.monotonic_ns():x}"
-    address, port = free_address(22222), 22222
+    address, claim = claim_address()
     shims = root / "shims"
     shims.mkdir(mode=0o700)
     for name, body in SHIMS.items():
@@ -208,7 +211,7 @@ def start_machine(root: Path, keys: Path) -> Machine:
     path = f"{shims}:{os.path.dirname(sys.executable)}:/usr/bin:/bin"
     # DEBUG1 names every login attempt.
     (root / "sshd_config").write_text(
-        f"Port {port}\nListenAddress {address}\nHostKey {root}/host_key\n"
+        f"Port {SSH_PORT}\nListenAddress {address}\nHostKey {root}/host_key\n"
         f"AuthorizedKeysFile {root}/authorized\nPidFile none\nUsePAM no\nStrictModes no\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
         f"MaxStartups 200\nLogLevel DEBUG1\nForceCommand {shims}/login\n"
@@ -222,7 +225,8 @@ def start_machine(root: Path, keys: Path) -> Machine:
         start_new_session=True,
     )
     user = os.environ.get("USER") or subprocess.check_output(["id", "-un"], text=True).strip()
-    machine = Machine(root, Target(address, port, user, str(keys / "ed25519")), ident, sshd)
+    target = Target(address, SSH_PORT, user, str(keys / "ed25519"))
+    machine = Machine(root, target, ident, sshd, claim)
     try:
         wait_until("sshd", lambda: "Server listening" in machine.log())
     except BaseException:
