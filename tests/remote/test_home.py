@@ -114,6 +114,7 @@ def test_blkid_that_fails_formats_nothing(fresh_machine):
     assert calls(fresh_machine) == []
 
 
+@pytest.mark.slow
 def test_volume_that_appears_late_is_waited_for(fresh_machine, wait_for):
     def attach() -> None:
         wait_for("the helper", lambda: (fresh_machine.root / "run/cloudjhub/runtime").exists())
