@@ -19,7 +19,18 @@ _STARTED = time.monotonic()
 
 def say(text: str) -> None:
     """One progress line."""
-    print(f"[{time.monotonic() - _STARTED:5.1f} s] {text}", flush=True)
+    tell(f"[{time.monotonic() - _STARTED:5.1f} s] {text}")
+
+
+def tell(text: str) -> None:
+    """Print. That nobody reads any more must not keep the demo from running or ending."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # The terminal was closed, or the program behind a pipe has ended.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 async def serve(settings: DemoSettings) -> None:
@@ -28,8 +39,9 @@ async def serve(settings: DemoSettings) -> None:
     loop = asyncio.get_running_loop()
 
     def end() -> None:
-        say("Already stopping; a moment, please." if stop.is_set() else "Stopping everything.")
+        again = stop.is_set()
         stop.set()
+        say("Already stopping; a moment, please." if again else "Stopping everything.")
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end)
@@ -41,7 +53,7 @@ async def serve(settings: DemoSettings) -> None:
         if not starting.done():
             return
         await starting
-        print(welcome(demo), flush=True)
+        tell(welcome(demo))
         failing = asyncio.create_task(demo.failure())
         await asyncio.wait({failing, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if failing.done():

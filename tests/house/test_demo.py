@@ -120,6 +120,20 @@ async def test_files_survive_and_processes_do_not(demo: RunningDemo):
 
 
 @pytest.mark.slow
+def test_it_ends_although_nobody_reads_what_it_says(tmp_path: Path):
+    arguments = ["--port", str(free_port()), "--state", str(tmp_path / "state")]
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        assert any("cloudJHub runs at" in line for line in process.stdout)
+        process.stdout.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
 async def test_what_it_writes_is_private(demo: RunningDemo):
     demo.start()
     assert f"machines {MACHINES[demo.facts['machines']]}" in demo.printed()
