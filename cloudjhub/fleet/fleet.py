@@ -1,30 +1,22 @@
-"""Every machine of the cluster: one shared view, batched writes, EC2's limits kept.
-
-The one bridge between short blocking EC2 calls and asyncio.
-"""
+"""Every machine of the cluster: one shared view, batched writes, EC2's limits kept."""
 
 import asyncio
 import logging
-import random
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Image, Instance, Volume
 from cloudjhub.errors import (
     EC2Error,
-    EC2Throttled,
     EC2Unavailable,
-    EC2Unreachable,
     LaunchFailed,
     NotFound,
 )
 from cloudjhub.fleet.batch import Batcher, own_copy
-from cloudjhub.fleet.limits import Limits
+from cloudjhub.fleet.calls import Calls
 from cloudjhub.fleet.shared_read import SharedRead
 from cloudjhub.fleet.spares import Spares, Ticket
 from cloudjhub.fleet.view import View
@@ -32,10 +24,6 @@ from cloudjhub.launch_spec import LaunchSpec, run_arguments
 from cloudjhub.naming import CLUSTER_TAG, RETIRED_TAG, Owner, has_owner, is_owned_by, retired_from
 
 log = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
-
-_PATIENCE_SECONDS = 60.0  # for throttling, lost answers and ids too new to be known
 
 
 @dataclass(frozen=True)
@@ -55,16 +43,15 @@ class Fleet:
         self.cluster = ec2.cluster
         self._ec2 = ec2
         self._settings = settings
-        self._threads = ThreadPoolExecutor(settings.ec2_threads, thread_name_prefix="ec2")
-        self._limits = Limits()
+        self._calls = Calls(settings.ec2_threads)
         self.spares = Spares()
         self.view = View(
-            lambda: self._call("DescribeInstances", self._ec2.instances),
+            lambda: self._calls.once("DescribeInstances", self._ec2.instances),
             busy_seconds=settings.busy_interval_seconds,
             quiet_seconds=settings.quiet_interval_seconds,
         )
         self._volumes: SharedRead[list[Volume]] = SharedRead(
-            lambda: self._call("DescribeVolumes", self._ec2.volumes)
+            lambda: self._calls.once("DescribeVolumes", self._ec2.volumes)
         )
         self._launches: dict[LaunchSpec, Batcher[Ticket, Instance]] = {}
         self._starts: dict[tuple[str, str], Batcher[str, None]] = {}
@@ -85,7 +72,7 @@ class Fleet:
         for batcher in [*batchers, self._terminations]:
             await batcher.aclose()
         await asyncio.gather(self._loop_task, return_exceptions=True)
-        self._threads.shutdown(wait=False)
+        self._calls.close()
 
     # -- reading
 
@@ -143,7 +130,7 @@ class Fleet:
         if image_id not in self._images:
             reads = self._image_reads.setdefault(
                 image_id,
-                SharedRead(lambda: self._call("DescribeImages", self._ec2.image, image_id)),
+                SharedRead(lambda: self._calls.once("DescribeImages", self._ec2.image, image_id)),
             )
             image = await reads.get()
             if image.state != "available":
@@ -153,7 +140,7 @@ class Fleet:
 
     async def console_output(self, instance_id: str) -> str:
         """The machine's own log."""
-        return await self._call("GetConsoleOutput", self._ec2.console_output, instance_id)
+        return await self._calls.once("GetConsoleOutput", self._ec2.console_output, instance_id)
 
     # -- machines
 
@@ -196,7 +183,7 @@ class Fleet:
 
     async def tag(self, resource_ids: list[str], tags: Mapping[str, str]) -> None:
         """CreateTags; seen in the view at once."""
-        await self._patiently("CreateTags", self._ec2.tag, resource_ids, tags)
+        await self._calls.patiently("CreateTags", self._ec2.tag, resource_ids, tags)
         for resource_id in resource_ids:
             if resource_id.startswith("i-"):
                 self.view.tell_tags(resource_id, dict(tags))
@@ -204,7 +191,7 @@ class Fleet:
     async def untag(self, resource_ids: list[str], keys: Iterable[str]) -> None:
         """DeleteTags; seen in the view at once."""
         names = list(keys)
-        await self._patiently("DeleteTags", self._ec2.untag, resource_ids, names)
+        await self._calls.patiently("DeleteTags", self._ec2.untag, resource_ids, names)
         for resource_id in resource_ids:
             if resource_id.startswith("i-"):
                 self.view.tell_tags(resource_id, dict.fromkeys(names))
@@ -213,17 +200,17 @@ class Fleet:
 
     async def attach(self, volume_id: str, instance_id: str, device: str) -> None:
         """AttachVolume."""
-        await self._call("AttachVolume", self._ec2.attach, volume_id, instance_id, device)
+        await self._calls.once("AttachVolume", self._ec2.attach, volume_id, instance_id, device)
 
     async def detach(self, volume_id: str, instance_id: str, device: str) -> None:
         """DetachVolume."""
-        await self._call("DetachVolume", self._ec2.detach, volume_id, instance_id, device)
+        await self._calls.once("DetachVolume", self._ec2.detach, volume_id, instance_id, device)
 
     async def delete_volume(self, volume: Volume) -> None:
         """DeleteVolume, for ever. Refuses what does not carry the cluster's tag."""
         if volume.tags.get(CLUSTER_TAG) != self.cluster:
             raise ValueError(f"{volume.id} is not a volume of cluster {self.cluster}")
-        await self._call("DeleteVolume", self._ec2.delete_volume, volume.id)
+        await self._calls.once("DeleteVolume", self._ec2.delete_volume, volume.id)
 
     # -- batches
 
@@ -231,7 +218,7 @@ class Fleet:
         return Batcher(
             send,
             window_seconds=self._settings.batch_window_seconds,
-            admit=lambda: self._limits.reserve(action),
+            admit=lambda: self._calls.limits.reserve(action),
         )
 
     def _launch_sender(self, spec: LaunchSpec) -> Callable[[list[Ticket]], Any]:
@@ -249,7 +236,7 @@ class Fleet:
         while waiting := [t for t in tickets if t.wanted and t not in answers]:
             arguments = run_arguments(spec, count=len(waiting), client_token=uuid.uuid4().hex)
             try:
-                launched = await self._patiently(
+                launched = await self._calls.patiently(
                     "RunInstances", self._ec2.run, arguments, resources=len(waiting)
                 )
             except EC2Error as error:
@@ -266,7 +253,7 @@ class Fleet:
     async def _send_starts(self, ids: list[str]) -> list[None]:
         self._being_started.update(ids)
         try:
-            states = await self._patiently(
+            states = await self._calls.patiently(
                 "StartInstances", self._ec2.start, ids, resources=len(ids), retry=EC2Unavailable
             )
             self.view.tell_states(states)
@@ -276,7 +263,7 @@ class Fleet:
 
     def _stop_sender(self, force: bool) -> Callable[[list[str]], Any]:
         async def send(ids: list[str]) -> list[None]:
-            states = await self._patiently(
+            states = await self._calls.patiently(
                 "StopInstances",
                 lambda: self._ec2.stop(ids, force=force),
                 resources=len(ids),
@@ -288,7 +275,7 @@ class Fleet:
         return send
 
     async def _send_terminations(self, ids: list[str]) -> list[None]:
-        states = await self._patiently(
+        states = await self._calls.patiently(
             "TerminateInstances",
             self._ec2.terminate,
             ids,
@@ -297,47 +284,3 @@ class Fleet:
         )
         self.view.tell_states(states)
         return [None] * len(ids)
-
-    # -- calls
-
-    async def _patiently(
-        self,
-        action: str,
-        call: Callable[..., Result],
-        *arguments: Any,
-        resources: int = 0,
-        retry: type[EC2Error] | tuple[type[EC2Error], ...] = (NotFound, EC2Unreachable),
-    ) -> Result:
-        """Make a call that is safe to repeat, again for a while as long as ``retry`` is raised.
-
-        NotFound is worth it where EC2 may not know everywhere yet what it has just made.
-        """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        pause = 0.5
-        while True:
-            try:
-                return await self._call(action, call, *arguments, resources=resources)
-            except retry as error:
-                if time.monotonic() + pause > deadline:
-                    raise
-                log.info("%s again in %.1f s: %s", action, pause, error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 8.0)
-
-    async def _call(
-        self, action: str, call: Callable[..., Result], *arguments: Any, resources: int = 0
-    ) -> Result:
-        """Make one call in a thread, within the limits; wait and repeat while throttled."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        pause = 1.0
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._limits.admit(action, resources)
-            try:
-                return await loop.run_in_executor(self._threads, call, *arguments)
-            except EC2Throttled as error:
-                if time.monotonic() + pause > deadline:
-                    raise
-                log.warning("%s throttled, again within %.0f s: %s", action, pause, error)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, 20.0)

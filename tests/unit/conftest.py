@@ -54,7 +54,7 @@ class NoLimits:
 @pytest.fixture
 def unlimited(fleet):
     """The fleet without the pauses that EC2's limits make."""
-    fleet._limits = NoLimits()
+    fleet._calls.limits = NoLimits()
 
 
 @pytest.fixture

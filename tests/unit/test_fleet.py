@@ -6,6 +6,7 @@ import pytest
 from unit.fake_ec2 import all_of, called, students
 
 from cloudjhub.errors import EC2Unreachable, NotFound
+from cloudjhub.fleet import calls as calls_module
 from cloudjhub.fleet import fleet as fleet_module
 from cloudjhub.naming import Owner, owner_tags
 
@@ -64,7 +65,7 @@ async def test_terminating_can_be_repeated_even_when_the_machine_is_forgotten(fl
 
 
 async def test_a_machine_too_new_to_be_tagged_is_tagged_as_soon_as_ec2_knows_it(fleet, ec2, hurry):
-    hurry(fleet_module)
+    hurry(calls_module)
     machine = ec2.add()
     unknown = NotFound("Unknown.", action="CreateTags", code="InvalidInstanceID.NotFound")
     ec2.failures["tag"].extend([unknown, unknown])

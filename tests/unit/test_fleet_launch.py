@@ -16,6 +16,7 @@ from cloudjhub.errors import (
     NoCapacity,
     NotPermitted,
 )
+from cloudjhub.fleet import calls as calls_module
 from cloudjhub.fleet import fleet as fleet_module
 from cloudjhub.naming import Owner, owner_tags
 
@@ -135,7 +136,7 @@ async def test_a_login_given_up_and_begun_again_during_a_launch_has_one_machine(
 
 
 async def test_a_lost_answer_is_asked_for_again_with_the_same_token(fleet, ec2, spec, hurry):
-    hurry(fleet_module)
+    hurry(calls_module)
     ec2.failures["run"].extend([unreachable(), unreachable()])
     machine = await fleet.launch(spec, ADA)
     tokens = [arguments["ClientToken"] for (arguments,) in ec2.made("run")]
@@ -147,7 +148,7 @@ async def test_a_lost_answer_is_asked_for_again_with_the_same_token(fleet, ec2, 
     "code", ["InternalError", "InternalFailure", "Unavailable", "ServiceUnavailable"]
 )
 async def test_a_passing_trouble_of_ec2_itself_is_waited_for(fleet, ec2, spec, hurry, code):
-    hurry(fleet_module)
+    hurry(calls_module)
     ec2.failures["run"].append(ec2_errors.from_code("RunInstances", code, "Oops", "r"))
     machine = await fleet.launch(spec, ADA)
     assert list(ec2.machines) == [machine.id]
@@ -155,7 +156,7 @@ async def test_a_passing_trouble_of_ec2_itself_is_waited_for(fleet, ec2, spec, h
 
 
 async def test_a_throttled_launch_is_repeated_later_with_the_same_token(fleet, ec2, spec, hurry):
-    slept = hurry(fleet_module)
+    slept = hurry(calls_module)
     ec2.failures["run"].extend([throttled(), throttled(), throttled()])
     await fleet.launch(spec, ADA)
     tokens = {arguments["ClientToken"] for (arguments,) in ec2.made("run")}
@@ -165,8 +166,8 @@ async def test_a_throttled_launch_is_repeated_later_with_the_same_token(fleet, e
 
 
 async def test_ec2_that_never_answers_is_given_up_in_the_end(fleet, ec2, spec, hurry, monkeypatch):
-    hurry(fleet_module)
-    monkeypatch.setattr(fleet_module, "_PATIENCE_SECONDS", 0.7)
+    hurry(calls_module)
+    monkeypatch.setattr(calls_module, "_PATIENCE_SECONDS", 0.7)
     ec2.failures["run"].extend([unreachable() for _ in range(50)])
     with pytest.raises(EC2Unreachable):
         await fleet.launch(spec, ADA)
