@@ -13,7 +13,9 @@ from cloudjhub.errors import (
     EC2Error,
     EC2Unavailable,
     LaunchFailed,
+    NoFreeAddress,
     NotFound,
+    QuotaReached,
 )
 from cloudjhub.fleet.batch import Batcher, own_copy
 from cloudjhub.fleet.calls import Calls
@@ -233,12 +235,21 @@ class Fleet:
     ) -> dict[Ticket, Instance | Exception]:
         """Launch one for each who still waits; what EC2 refuses is the error of those left over."""
         answers: dict[Ticket, Instance | Exception] = {}
+        most = len(tickets)
         while waiting := [t for t in tickets if t.wanted and t not in answers]:
-            arguments = run_arguments(spec, count=len(waiting), client_token=uuid.uuid4().hex)
+            count = min(most, len(waiting))
+            arguments = run_arguments(spec, count=count, client_token=uuid.uuid4().hex)
             try:
                 launched = await self._calls.patiently(
-                    "RunInstances", self._ec2.run, arguments, resources=len(waiting)
+                    "RunInstances", self._ec2.run, arguments, resources=count
                 )
+            except (QuotaReached, NoFreeAddress) as error:
+                # Whether EC2 launches as many as still fit is documented for capacity only.
+                if count > 1:
+                    most = count // 2
+                    continue
+                answers.update({ticket: own_copy(error) for ticket in waiting})
+                break
             except EC2Error as error:
                 answers.update({ticket: own_copy(error) for ticket in waiting})
                 break

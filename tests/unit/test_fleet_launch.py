@@ -15,6 +15,7 @@ from cloudjhub.errors import (
     EC2Unreachable,
     NoCapacity,
     NotPermitted,
+    QuotaReached,
 )
 from cloudjhub.fleet import calls as calls_module
 from cloudjhub.fleet import fleet as fleet_module
@@ -241,3 +242,19 @@ async def test_logins_one_after_another_share_the_call_that_waits_its_turn(fleet
         await asyncio.sleep(0.03)
     await all_of(*launches)
     assert ec2.count("run") <= 10
+
+
+async def test_where_the_quota_leaves_room_for_some_these_are_served(fleet, ec2, spec, unlimited):
+    run = ec2.run
+
+    def room_for_three(arguments):
+        if arguments["MaxCount"] > 3 - sum(len(batch) for batch in launched):
+            raise QuotaReached("Used up.", action="RunInstances", code="VcpuLimitExceeded")
+        launched.append(run(arguments))
+        return launched[-1]
+
+    launched = []
+    ec2.run = room_for_three
+    answers = await all_of(*(fleet.launch(spec, owner) for owner in students(8)))
+    assert sum(isinstance(answer, QuotaReached) for answer in answers) == 5
+    assert len({answer.id for answer in answers if not isinstance(answer, QuotaReached)}) == 3
