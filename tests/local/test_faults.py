@@ -76,6 +76,7 @@ def test_a_machine_dies(cloud: Cloud, terminated: bool, end: str) -> None:
     cloud.wait_state(instance_id, end)
 
 
+@pytest.mark.slow
 def test_new_instances_are_not_known_at_once(api_cloud: Cloud) -> None:
     api_cloud.ec2.faults.lag(0.6)
     instance_id = api_cloud.launch()[0]

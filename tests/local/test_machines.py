@@ -64,6 +64,7 @@ def test_files_survive_and_processes_do_not(both: Cloud) -> None:
     assert os.listdir(both.ec2.state_dir / "machines") == []
 
 
+@pytest.mark.slow
 def test_what_a_login_finds(both: Cloud) -> None:
     instance_id = started(both)
     tools = "command -v python3 && sudo -n true && runuser -u x -- echo as x && ! systemctl status"
@@ -183,6 +184,7 @@ def test_hibernation_keeps_what_runs(both: Cloud) -> None:
     wait_for("the next heartbeat", lambda: both.ssh(instance_id, "cat beat") != before)
 
 
+@pytest.mark.slow
 def test_hibernation_must_be_configured(cloud: Cloud) -> None:
     instance_id = started(cloud)
     stop = cloud.api.stop_instances

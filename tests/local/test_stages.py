@@ -145,6 +145,7 @@ def test_protection_from_termination(api_cloud: Cloud) -> None:
     assert api_cloud.state(instance_id) == "running"
 
 
+@pytest.mark.slow
 def test_status_checks_follow_the_machine(api_cloud: Cloud) -> None:
     api_cloud.ec2.faults.slow("boot", 0.3)
     instance_id = api_cloud.launch()[0]

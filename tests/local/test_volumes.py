@@ -1,5 +1,6 @@
 """Volumes as the API shows them."""
 
+import pytest
 from local.clouds import Cloud, code_of, wait_for
 
 ZONE = "us-east-1a"
@@ -12,6 +13,7 @@ def made(cloud: Cloud, zone: str = ZONE, **more: object) -> str:
     return volume["VolumeId"]
 
 
+@pytest.mark.slow
 def test_attach_and_detach_have_stages(api_cloud: Cloud) -> None:
     api = api_cloud.api
     instance_id = api_cloud.launch()[0]

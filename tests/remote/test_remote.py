@@ -38,6 +38,7 @@ def test_output_holds_both_streams_and_the_exit_code(machine):
     assert sorted(output.text.split()) == ["err", "out"]
 
 
+@pytest.mark.slow
 def test_one_connection_runs_several_commands(machine):
     with machine.connect() as session:
         texts = [session.run(f"echo {n}", timeout_seconds=10).text for n in range(3)]

@@ -37,6 +37,7 @@ def hub() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_real_single_user_server(fresh_machine, hub, wait_for):
     plan = plan_for(fresh_machine, command=("jupyterhub-singleuser",))
     config = fresh_machine.root / "etc"
