@@ -79,3 +79,13 @@ def from_code(action: str, code: str, text: str, request_id: str) -> errors.EC2E
 def unreachable(action: str) -> errors.EC2Unreachable:
     """The error for no answer at all."""
     return errors.EC2Unreachable("Amazon EC2 cannot be reached.", action=action)
+
+
+def no_credentials(action: str) -> errors.NotPermitted:
+    """The error for a hub that has nothing to sign its calls with."""
+    return errors.NotPermitted("The hub has no usable AWS credentials.", action=action)
+
+
+def unusable(action: str, reason: str) -> errors.EC2Error:
+    """The error for a call that boto3 does not even send."""
+    return errors.EC2Error(f"The hub cannot ask EC2 for this: {reason}", action=action)

@@ -13,14 +13,15 @@ PACKAGE = Path(__file__).resolve().parents[2] / "cloudjhub"
 
 # The only modules that may know these. The local EC2 is the other side of the border.
 SOLE_IMPORTERS = {
-    "boto3": {"cloudjhub.ec2"},
-    "botocore": {"cloudjhub.ec2"},
+    "boto3": {"cloudjhub.aws"},
+    "botocore": {"cloudjhub.aws"},
     "paramiko": {"cloudjhub.remote"},
     "jupyterhub": {"cloudjhub.spawner", "cloudjhub.spawner_traits"},
 }
 
 # From left to right as in docs/architecture.md: a module may import what stands left of it.
 ARROWS = [
+    ("cloudjhub.aws", "cloudjhub.ec2"),
     ("cloudjhub.ec2", "cloudjhub.fleet"),
     ("cloudjhub.fleet", "cloudjhub.machine"),
     ("cloudjhub.remote", "cloudjhub.notebook"),

@@ -129,9 +129,9 @@ def test_every_page_of_a_long_listing_is_read(cloud, moto_spec, monkeypatch):
     def note(params, **_):
         asked.append(params["body"])
 
-    cloud._read.meta.events.register("before-call.ec2.DescribeInstances", note)
+    cloud._read._client.meta.events.register("before-call.ec2.DescribeInstances", note)
     assert {machine.id for machine in cloud.instances()} == ids
-    cloud._read.meta.events.unregister("before-call.ec2.DescribeInstances", note)
+    cloud._read._client.meta.events.unregister("before-call.ec2.DescribeInstances", note)
     assert len(asked) == 3
     assert all(body["MaxResults"] == 5 and "Filter.1.Name" in body for body in asked)
 
