@@ -18,8 +18,22 @@ HOST_KEY_TAG = "cloudjhub:host-key"
 RETIRED_TAG = "cloudjhub:retired"
 SERVER_OWNER_TAG = "cloudjhub:paid-by"
 
+NAME_TAG = "Name"
+
 WORKER_ROLE = "worker"
 DISK_ROLE = "disk"
+MANAGER_ROLE = "manager"
+MANAGER2_ROLE = "manager2"
+BUILDER_ROLE = "builder"
+MANAGER_DISK_ROLE = "manager-disk"
+BUILDER_DISK_ROLE = "builder-disk"
+WORKER_IMAGE_ROLE = "worker-image"
+HOME_SNAPSHOT_ROLE = "home-snapshot"
+WORKER_KEY_ROLE = "worker-key"
+
+#: An IAM role's name has 64 characters at most, and ours carries the cluster's inside.
+CLUSTER_NAME_LIMIT = 64 - len("cloudjhub--manager")
+CLUSTER_NAME = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{CLUSTER_NAME_LIMIT - 1}}}$"
 
 _TAG_VALUE_LIMIT = 256
 _HASH_LENGTH = 32
@@ -35,6 +49,24 @@ class Owner(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.user}/{self.server}" if self.server else self.user
+
+
+def resource_name(cluster: str, role: str) -> str:
+    """What a resource of the cluster is called: its ``Name`` tag, or its name where it has one."""
+    return f"cloudjhub-{cluster}-{role}"
+
+
+def key_pair_name(cluster: str) -> str:
+    """The EC2 key pair that users' machines admit; its private half stays on the manager."""
+    return resource_name(cluster, WORKER_ROLE)
+
+
+def role_tags(cluster: str, role: str, server_owner: str = "") -> dict[str, str]:
+    """The tags that every resource of a cluster is born with."""
+    tags = {CLUSTER_TAG: cluster, ROLE_TAG: role, NAME_TAG: resource_name(cluster, role)}
+    if server_owner:
+        tags[SERVER_OWNER_TAG] = server_owner
+    return tags
 
 
 def tag_value(name: str) -> str:

@@ -6,6 +6,7 @@ import unicodedata
 import pytest
 
 from cloudjhub.naming import (
+    CLUSTER_NAME_LIMIT,
     SERVER_TAG,
     USER_TAG,
     Owner,
@@ -13,6 +14,8 @@ from cloudjhub.naming import (
     instance_name,
     is_owned_by,
     owner_tags,
+    resource_name,
+    role_tags,
     tag_value,
 )
 
@@ -134,3 +137,16 @@ def test_a_machine_that_names_only_the_user_is_not_owned_by_the_default_server()
 )
 def test_the_name_tag_is_short_and_plain(owner, name):
     assert instance_name("class", owner) == name
+
+
+def test_a_resource_is_born_with_cluster_role_and_name():
+    assert role_tags("class1", "manager2") == {
+        "cloudjhub:cluster": "class1",
+        "cloudjhub:role": "manager2",
+        "Name": "cloudjhub-class1-manager2",
+    }
+    assert role_tags("class1", "builder", "Physics")["cloudjhub:paid-by"] == "Physics"
+
+
+def test_the_longest_cluster_name_still_fits_an_iam_role():
+    assert len(resource_name("c" * CLUSTER_NAME_LIMIT, "manager")) == 64
