@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PREFIX = "/_local"
 FAULTS = (
     "slow",
+    "hold",
+    "let_go",
     "lag",
     "hang",
     "release",

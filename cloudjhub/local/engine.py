@@ -15,6 +15,7 @@ from cloudjhub.local.moto_layer.backend import LocalBackend
 from cloudjhub.local.moto_layer.rendering import Pieces
 from cloudjhub.local.scheduler import Scheduler
 from cloudjhub.local.settings import LocalSettings
+from cloudjhub.local.stages import Stages
 from cloudjhub.local.volumes import Volumes
 
 
@@ -31,6 +32,7 @@ class Engine:
         self.lock = threading.RLock()
         self.backend: LocalBackend = persistence.load(state_dir) or LocalBackend(settings.region)
         self.scheduler = Scheduler(settings.workers)
+        self.stages = Stages(self.scheduler, settings)
         self.calls = CallLog()
         self.pieces = Pieces()
         self.machines = Machines(kind, self._spec)
@@ -60,10 +62,6 @@ class Engine:
     def changed(self) -> None:
         """Something that must survive has changed."""
         self.store.changed()
-
-    def stage_seconds(self, stage: str) -> float:
-        usual = getattr(self.settings, f"{stage}_seconds")
-        return self.faults.stage_seconds(stage, usual)
 
     def can_host(self, cidr: str) -> bool:
         """Whether machines can have addresses of this subnet."""

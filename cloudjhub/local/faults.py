@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cloudjhub.local.buckets import Buckets, Rate
 from cloudjhub.local.moto_layer.refusals import Refusal
+from cloudjhub.local.stages import Stage
 
 if TYPE_CHECKING:
     from cloudjhub.local.engine import Engine
 
-Stage = Literal["pending", "boot", "stopping", "shutting_down", "volume"]
 Silence = Literal["close", "reset", "silent"]
-STAGES = ("pending", "boot", "stopping", "shutting_down", "volume")
 SILENCES = ("close", "reset", "silent")
 
 
@@ -37,7 +36,6 @@ class Faults:
         self._lock = threading.RLock()
         self.lag_seconds = 0.0
         self.silence: Silence | None = None
-        self._slow: dict[str, float] = {}
         self._hung: dict[str, bool] = {}
         self._dying: set[str] = set()
         self._orders: dict[str, Order] = {}
@@ -46,15 +44,23 @@ class Faults:
     # -- orders --------------------------------------------------------------------------------
 
     def slow(self, stage: Stage, seconds: float) -> None:
-        """A stage takes this long instead of what the settings say."""
-        if stage not in STAGES:
-            raise ValueError(f"stage must be one of {', '.join(STAGES)}: {stage}")
-        with self._lock:
-            self._slow[stage] = float(seconds)
+        """A stage that begins from now on takes this long instead of what the settings say."""
+        self._engine.stages.slow(stage, seconds)
+
+    def hold(self, stage: Stage) -> None:
+        """Whatever is in this stage, or comes into it, stays there until it is let go."""
+        self._engine.stages.hold(stage)
+
+    def let_go(self, stage: Stage) -> None:
+        """A stage that was held ends as usual again, at once if its time has passed."""
+        self._engine.stages.let_go(stage)
 
     def lag(self, seconds: float) -> None:
-        """Instances launched from now on are unknown to the API for this long."""
-        self.lag_seconds = float(seconds)
+        """Instances launched from now on are unknown to the API for this long; 0: all are known."""
+        with self._engine.lock:
+            self.lag_seconds = float(seconds)
+            if not self.lag_seconds:
+                self._engine.backend.show_all()
 
     def hang(self, instance_id: str, heals: bool = True) -> None:
         """The machine stops doing anything: its port accepts and says nothing.
@@ -126,10 +132,11 @@ class Faults:
         """Ends every fault; limits are as the settings say again."""
         for instance_id in list(self._hung):
             self.release(instance_id)
+        self.lag(0)
+        self._engine.stages.clear()
         settings = self._engine.settings
         with self._lock:
-            self.lag_seconds, self.silence = 0.0, None
-            self._slow.clear()
+            self.silence = None
             self._dying.clear()
             self._orders.clear()
             self._buckets = Buckets() if settings.throttle else None
@@ -141,7 +148,7 @@ class Faults:
         """What is ordered now, as JSON knows it."""
         limits = self._engine.capacity
         return {
-            "slow": dict(self._slow),
+            **self._engine.stages.as_dict(),
             "lag": self.lag_seconds,
             "hang": dict(self._hung),
             "unreachable": self.silence,
@@ -152,9 +159,6 @@ class Faults:
         }
 
     # -- what the rest of the local EC2 asks ---------------------------------------------------
-
-    def stage_seconds(self, stage: str, usual: float) -> float:
-        return self._slow.get(stage, usual)
 
     def before(self, action: str) -> None:
         """Refuses a call if that was ordered."""

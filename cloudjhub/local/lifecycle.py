@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cloudjhub.local.moto_layer.models import LocalInstance
+from cloudjhub.local.stages import Stage
 
 if TYPE_CHECKING:
     from cloudjhub.local.engine import Engine
@@ -60,7 +61,7 @@ class Lifecycle:
 
     def reboot(self, instances: Iterable[LocalInstance]) -> None:
         for instance in instances:
-            self._later(0, self._reboot, instance)
+            self._at_once(self._reboot, instance)
 
     def died(self, instance: LocalInstance, *, terminated: bool = False) -> None:
         """The machine's processes ended although nobody asked EC2 for it."""
@@ -77,9 +78,9 @@ class Lifecycle:
                 self._release_public_address(instance)
             instance.hibernated = instance.booted = instance.impaired = False
             if instance.state == "shutting-down":
-                self._later(0, self._terminated, instance)
+                self._at_once(self._terminated, instance)
             elif instance.state == "terminated":
-                self._later(self._engine.settings.terminated_seconds, self._forget, instance)
+                self._at_end("terminated", self._forget, instance)
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -88,7 +89,7 @@ class Lifecycle:
         instance.booted = instance.impaired = False
         instance.set_state("pending")
         instance.set_reason("", "")
-        self._later(self._engine.stage_seconds("pending"), self._running, instance)
+        self._at_end("pending", self._running, instance)
 
     def _running(self, instance: LocalInstance, generation: int) -> None:
         with self._engine.lock:
@@ -100,7 +101,7 @@ class Lifecycle:
                 if volume and volume.attachment and volume.attachment.status == "attaching":
                     volume.set_attachment("attached")
             self._engine.changed()
-        self._later(self._engine.stage_seconds("boot"), self._boot, instance)
+        self._at_end("boot", self._boot, instance)
 
     def _boot(self, instance: LocalInstance, generation: int) -> None:
         machine = self._engine.machines.get(instance.id)
@@ -129,7 +130,7 @@ class Lifecycle:
         instance.booted = False
         instance.set_state(state)
         instance.set_reason(*reason, transition=_when("User initiated"))
-        self._later(0, self._off, instance, hibernate)
+        self._at_once(self._off, instance, hibernate)
 
     def _off(self, instance: LocalInstance, generation: int, hibernate: bool) -> None:
         machine = self._engine.machines.get(instance.id)
@@ -143,10 +144,9 @@ class Lifecycle:
                 machine.power_off()
                 instance.hibernated = False
         if instance.state == "stopping":
-            self._later(self._engine.stage_seconds("stopping"), self._stopped, instance)
+            self._at_end("stopping", self._stopped, instance)
         else:
-            seconds = self._engine.stage_seconds("shutting_down")
-            self._later(seconds, self._terminated, instance)
+            self._at_end("shutting_down", self._terminated, instance)
 
     def _stopped(self, instance: LocalInstance, generation: int) -> None:
         with self._engine.lock:
@@ -173,7 +173,7 @@ class Lifecycle:
             instance._private_ips = set()
             instance.state_reason, instance._reason = reason, transition
             self._engine.changed()
-        self._later(self._engine.settings.terminated_seconds, self._forget, instance)
+        self._at_end("terminated", self._forget, instance)
 
     def _forget(self, instance: LocalInstance, generation: int) -> None:
         with self._engine.lock:
@@ -217,8 +217,11 @@ class Lifecycle:
 
     # -- parts ---------------------------------------------------------------------------------
 
-    def _later(self, seconds: float, stage, instance: LocalInstance, *args) -> None:
-        self._engine.scheduler.after(seconds, stage, instance, instance.generation, *args)
+    def _at_once(self, work, instance: LocalInstance, *args) -> None:
+        self._engine.scheduler.after(0, work, instance, instance.generation, *args)
+
+    def _at_end(self, stage: Stage, work, instance: LocalInstance) -> None:
+        self._engine.stages.end(stage, work, instance, instance.generation)
 
     def _release_public_address(self, instance: LocalInstance) -> None:
         for nic in instance.nics.values():

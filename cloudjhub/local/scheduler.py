@@ -19,7 +19,8 @@ class Scheduler:
     function raises is logged.
     """
 
-    def __init__(self, workers: int):
+    def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic):
+        self._now = clock
         self._due: list[tuple[float, int, Callable[..., Any], tuple[Any, ...]]] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
@@ -33,7 +34,7 @@ class Scheduler:
     def after(self, seconds: float, function: Callable[..., Any], *args: Any) -> None:
         """Nothing happens if the scheduler is closed by then."""
         with self._changed:
-            due = time.monotonic() + max(0.0, seconds)
+            due = self._now() + max(0.0, seconds)
             heapq.heappush(self._due, (due, next(self._order), function, args))
             self._changed.notify()
 
@@ -50,7 +51,7 @@ class Scheduler:
     def _run(self) -> None:
         with self._changed:
             while not self._closed:
-                wait = self._due[0][0] - time.monotonic() if self._due else None
+                wait = self._due[0][0] - self._now() if self._due else None
                 if wait is not None and wait <= 0:
                     _, _, function, args = heapq.heappop(self._due)
                     self._pool.submit(_run_logged, function, args)

@@ -92,5 +92,4 @@ class Volumes:
         volume.attachment = None
 
     def _later(self, stage, volume: LocalVolume, *args) -> None:
-        seconds = self._engine.stage_seconds("volume")
-        self._engine.scheduler.after(seconds, stage, volume, *args)
+        self._engine.stages.end("volume", stage, volume, *args)

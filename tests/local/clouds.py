@@ -31,12 +31,12 @@ def client_of(endpoint_url: str, region: str = "us-east-1", **options: Any) -> A
         aws_access_key_id="local",
         aws_secret_access_key="local",
         config=Config(
-            retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20, **options
+            retries={"total_max_attempts": 1}, connect_timeout=30, read_timeout=60, **options
         ),
     )
 
 
-def wait_for(what: str, check: Callable[[], Any], seconds: float = 15.0) -> Any:
+def wait_for(what: str, check: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value of ``check()``."""
     deadline = time.monotonic() + seconds
     while not (value := check()):
@@ -108,11 +108,11 @@ class Cloud:
         mappings = self.instance(instance_id)["BlockDeviceMappings"]
         return next(m["Ebs"]["VolumeId"] for m in mappings if m["DeviceName"] == device)
 
-    def ssh(self, instance_id: str, command: str, timeout_seconds: float = 10.0) -> str:
+    def ssh(self, instance_id: str, command: str, timeout_seconds: float = 60.0) -> str:
         """One login over the real ssh client. Raises CalledProcessError."""
         address = self.instance(instance_id)["PrivateIpAddress"]
         options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
-        options += ["LogLevel=ERROR", "IdentitiesOnly=yes", "ConnectTimeout=3"]
+        options += ["LogLevel=ERROR", "IdentitiesOnly=yes", "ConnectTimeout=20"]
         destination = f"{self.config['WORKER_USERNAME']}@{address}"
         finished = subprocess.run(
             [

@@ -19,7 +19,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "cloudjhub.local", *options],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
 
 
@@ -45,7 +45,7 @@ def test_it_serves_until_told_to_end(tmp_path: Path, number: signal.Signals) -> 
         assert seen.stdout == "1\n", seen.stderr
     finally:
         server.send_signal(number)
-        rest, _ = server.communicate(timeout=20)
+        rest, _ = server.communicate(timeout=60)
     assert server.returncode == 0, rest
     assert processes.Finder(tmp_path / "state")() == []
 
@@ -59,7 +59,7 @@ def test_a_folder_in_use(tmp_path: Path) -> None:
         assert "is using" in second.stderr and "Traceback" not in second.stderr
     finally:
         server.terminate()
-        server.communicate(timeout=20)
+        server.communicate(timeout=60)
 
 
 @pytest.mark.slow
@@ -91,4 +91,4 @@ def test_other_services_are_moto_s(tmp_path: Path) -> None:
         client_of(exported["AWS_ENDPOINT_URL"]).describe_instances()
     finally:
         server.terminate()
-        server.communicate(timeout=20)
+        server.communicate(timeout=60)

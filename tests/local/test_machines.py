@@ -246,6 +246,6 @@ def test_an_interactive_login_has_a_terminal(both: Cloud) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert "/dev/pts/" in finished.stdout, finished.stdout + finished.stderr

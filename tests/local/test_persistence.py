@@ -109,7 +109,7 @@ def test_leftovers_are_ended_even_without_their_reaper(make_cloud: Callable[...,
     other = subprocess.Popen(["sleep", "1000"], env={processes.STATE_VARIABLE: f"{state}-2"})
     try:
         processes.kill_all(processes.Finder(state))
-        assert stray.wait(timeout=5) == -signal.SIGKILL
+        assert stray.wait(timeout=60) == -signal.SIGKILL
         assert other.poll() is None
     finally:
         other.kill()
@@ -160,7 +160,7 @@ def test_what_was_ending_has_ended(make_cloud: Callable[..., Cloud]) -> None:
     for instance_id in (stopping, ending):
         cloud.wait_state(instance_id, "running")
     for stage in ("stopping", "shutting_down"):
-        cloud.ec2.faults.slow(stage, 60)
+        cloud.ec2.faults.hold(stage)
     cloud.api.stop_instances(InstanceIds=[stopping])
     cloud.api.terminate_instances(InstanceIds=[ending])
     cloud.ec2.stop()

@@ -7,24 +7,26 @@ from local.clouds import INSTANT, Cloud, code_of, wait_for
 
 from cloudjhub.local import LocalSettings
 
-LONG = 60.0
-
 
 def standin(**changes: object) -> LocalSettings:
     return LocalSettings(**vars(INSTANT) | {"variant": "standin"} | changes)
 
 
 def test_every_stage_is_passed(api_cloud: Cloud) -> None:
+    faults = api_cloud.ec2.faults
     for stage in ("pending", "stopping", "shutting_down"):
-        api_cloud.ec2.faults.slow(stage, 0.3)
+        faults.hold(stage)
     instance_id = api_cloud.launch()[0]
     assert api_cloud.state(instance_id) == "pending"
+    faults.let_go("pending")
     api_cloud.wait_state(instance_id, "running")
     api_cloud.api.stop_instances(InstanceIds=[instance_id])
     assert api_cloud.state(instance_id) == "stopping"
+    faults.let_go("stopping")
     api_cloud.wait_state(instance_id, "stopped")
     api_cloud.api.terminate_instances(InstanceIds=[instance_id])
     assert api_cloud.state(instance_id) == "shutting-down"
+    faults.let_go("shutting_down")
     api_cloud.wait_state(instance_id, "terminated")
 
 
@@ -41,7 +43,7 @@ def test_illegal_transitions(
 ) -> None:
     api = api_cloud.api
     calls = {"start": api.start_instances, "stop": api.stop_instances}
-    api_cloud.ec2.faults.slow(stage, LONG)
+    api_cloud.ec2.faults.hold(stage)
     instance_id = api_cloud.launch()[0]
     if stage != "pending":
         api_cloud.wait_state(instance_id, "running")
@@ -56,9 +58,11 @@ def test_illegal_transitions(
 
 def test_repeated_verbs_are_fine(api_cloud: Cloud) -> None:
     api = api_cloud.api
+    api_cloud.ec2.faults.hold("pending")
     instance_id = api_cloud.launch()[0]
     started = api.start_instances(InstanceIds=[instance_id])["StartingInstances"][0]
     assert started["CurrentState"] == started["PreviousState"] == {"Code": 0, "Name": "pending"}
+    api_cloud.ec2.faults.let_go("pending")
     api_cloud.wait_state(instance_id, "running")
     started = api.start_instances(InstanceIds=[instance_id])["StartingInstances"][0]
     assert started["CurrentState"]["Name"] == "running"
@@ -69,9 +73,9 @@ def test_repeated_verbs_are_fine(api_cloud: Cloud) -> None:
     assert stopped["CurrentState"]["Name"] == "stopped"
 
 
-@pytest.mark.slow
 def test_the_terminated_stay_so_and_are_forgotten(make_cloud: Callable[..., Cloud]) -> None:
-    cloud = make_cloud(standin(terminated_seconds=0.6))
+    cloud = make_cloud(standin(terminated_seconds=0.0))
+    cloud.ec2.faults.hold("terminated")
     instance_id = cloud.launch()[0]
     cloud.api.terminate_instances(InstanceIds=[instance_id])
     cloud.wait_state(instance_id, "terminated")
@@ -80,6 +84,7 @@ def test_the_terminated_stay_so_and_are_forgotten(make_cloud: Callable[..., Clou
     assert code_of(lambda: start(InstanceIds=[instance_id]))[0] == "IncorrectInstanceState"
     again = cloud.api.terminate_instances(InstanceIds=[instance_id])["TerminatingInstances"][0]
     assert again["CurrentState"]["Name"] == "terminated"
+    cloud.ec2.faults.let_go("terminated")
     wait_for("no instance listed", lambda: not cloud.api.describe_instances()["Reservations"])
     assert code_of(lambda: cloud.state(instance_id))[0] == "InvalidInstanceID.NotFound"
 
@@ -100,7 +105,7 @@ def test_one_wrong_state_among_many_starts_none(api_cloud: Cloud) -> None:
 def test_termination_overtakes_a_stop(api_cloud: Cloud) -> None:
     instance_id = api_cloud.launch()[0]
     api_cloud.wait_state(instance_id, "running")
-    api_cloud.ec2.faults.slow("stopping", 0.3)
+    api_cloud.ec2.faults.hold("stopping")
     api_cloud.api.stop_instances(InstanceIds=[instance_id])
     api_cloud.api.terminate_instances(InstanceIds=[instance_id])
     api_cloud.wait_state(instance_id, "terminated")
@@ -145,9 +150,8 @@ def test_protection_from_termination(api_cloud: Cloud) -> None:
     assert api_cloud.state(instance_id) == "running"
 
 
-@pytest.mark.slow
 def test_status_checks_follow_the_machine(api_cloud: Cloud) -> None:
-    api_cloud.ec2.faults.slow("boot", 0.3)
+    api_cloud.ec2.faults.hold("boot")
     instance_id = api_cloud.launch()[0]
     api_cloud.wait_state(instance_id, "running")
 
@@ -156,6 +160,7 @@ def test_status_checks_follow_the_machine(api_cloud: Cloud) -> None:
         return found["InstanceStatuses"][0]["InstanceStatus"]["Status"]
 
     assert status() == "initializing"
+    api_cloud.ec2.faults.let_go("boot")
     wait_for("status ok", lambda: status() == "ok")
     api_cloud.ec2.faults.hang(instance_id)
     assert status() == "impaired"

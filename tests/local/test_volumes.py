@@ -1,6 +1,5 @@
 """Volumes as the API shows them."""
 
-import pytest
 from local.clouds import Cloud, code_of, wait_for
 
 ZONE = "us-east-1a"
@@ -13,21 +12,24 @@ def made(cloud: Cloud, zone: str = ZONE, **more: object) -> str:
     return volume["VolumeId"]
 
 
-@pytest.mark.slow
 def test_attach_and_detach_have_stages(api_cloud: Cloud) -> None:
     api = api_cloud.api
     instance_id = api_cloud.launch()[0]
     api_cloud.wait_state(instance_id, "running")
     volume_id = made(api_cloud)
-    api_cloud.ec2.faults.slow("volume", 0.3)
+    faults = api_cloud.ec2.faults
+    faults.hold("volume")
     attached = api.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
     assert attached["State"] == "attaching"
     volume = api_cloud.volume(volume_id)
     assert (volume["State"], volume["Attachments"][0]["State"]) == ("in-use", "attaching")
+    faults.let_go("volume")
     api_cloud.wait_attached(volume_id)
     assert api_cloud.volume_at(instance_id, "/dev/sdf") == volume_id
+    faults.hold("volume")
     assert api.detach_volume(VolumeId=volume_id)["State"] == "detaching"
     assert api_cloud.volume(volume_id)["Attachments"][0]["State"] == "detaching"
+    faults.let_go("volume")
     api_cloud.wait_volume(volume_id, "available")
     assert len(api_cloud.instance(instance_id)["BlockDeviceMappings"]) == 1
 

@@ -81,6 +81,11 @@ class LocalBackend(EC2Backend):
         now = time.time()
         return [i for i in list(self.instances.values()) if i.hidden_until <= now]
 
+    def show_all(self) -> None:
+        """Listings know every instance from now on."""
+        for instance in list(self.instances.values()):
+            instance.hidden_until = 0.0
+
     def all_reservations(self, filters: Any = None) -> list[Reservation]:
         now = time.time()
         shown = []
