@@ -1,0 +1,1 @@
+"""IAM policies: the ones this project asks for, and what a policy allows. Pure."""

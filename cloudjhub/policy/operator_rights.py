@@ -1,0 +1,157 @@
+"""What whoever launches a cluster may do: one list of calls for each way they are limited. Pure."""
+
+from typing import Any
+
+from cloudjhub.naming import MANAGER_ROLE, resource_name
+from cloudjhub.policy.statements import Place, allow, document, tagged
+
+_BORN = ("elastic-ip", "image", "instance", "key-pair", "security-group", "snapshot", "volume")
+_OPERATOR_CREATES = (
+    "AllocateAddress",
+    "CreateImage",
+    "CreateSecurityGroup",
+    "CreateSnapshot",
+    "CreateVolume",
+    "ImportKeyPair",
+)
+_OPERATOR_LOOKS = (
+    "DescribeAddresses",
+    "DescribeAvailabilityZones",
+    "DescribeImages",
+    "DescribeInstanceStatus",
+    "DescribeInstanceTypeOfferings",
+    "DescribeInstanceTypes",
+    "DescribeInstances",
+    "DescribeInternetGateways",
+    "DescribeKeyPairs",
+    "DescribeNatGateways",
+    "DescribeRegions",
+    "DescribeRouteTables",
+    "DescribeSecurityGroupRules",
+    "DescribeSecurityGroups",
+    "DescribeSnapshots",
+    "DescribeSubnets",
+    "DescribeTags",
+    "DescribeVolumes",
+    "DescribeVpcs",
+)
+_OPERATOR_CHANGES = (
+    "AssociateAddress",
+    "AttachVolume",
+    "AuthorizeSecurityGroupEgress",
+    "AuthorizeSecurityGroupIngress",
+    "CreateImage",
+    "CreateSnapshot",
+    "CreateTags",
+    "CreateVolume",
+    "DeleteKeyPair",
+    "DeleteSecurityGroup",
+    "DeleteSnapshot",
+    "DeleteTags",
+    "DeleteVolume",
+    "DeregisterImage",
+    "DetachVolume",
+    "DisassociateAddress",
+    "GetConsoleOutput",
+    "ModifyInstanceAttribute",
+    "ModifyInstanceMetadataOptions",
+    "RebootInstances",
+    "ReleaseAddress",
+    "RevokeSecurityGroupEgress",
+    "RevokeSecurityGroupIngress",
+    "StartInstances",
+    "StopInstances",
+    "TerminateInstances",
+)
+_WHO_CALLS = ("DecodeAuthorizationMessage", "GetCallerIdentity")
+_ROLE_CALLS = (
+    "CreateRole",
+    "DeleteRole",
+    "DeleteRolePolicy",
+    "GetRole",
+    "GetRolePolicy",
+    "ListAttachedRolePolicies",
+    "ListInstanceProfilesForRole",
+    "ListRolePolicies",
+    "PutRolePolicy",
+    "TagRole",
+    "UpdateAssumeRolePolicy",
+)
+_PROFILE_CALLS = (
+    "AddRoleToInstanceProfile",
+    "CreateInstanceProfile",
+    "DeleteInstanceProfile",
+    "GetInstanceProfile",
+    "RemoveRoleFromInstanceProfile",
+    "TagInstanceProfile",
+)
+
+
+def operator(place: Place) -> dict[str, Any]:
+    """What launching, looking after and removing one cluster takes."""
+    born = [place.ec2(kind) for kind in _BORN]
+    requested = tagged("aws:RequestTag", place.cluster)
+    ours = tagged("aws:ResourceTag", place.cluster)
+    return document(
+        [
+            allow("Look", _OPERATOR_LOOKS, ["*"]),
+            allow("Create", _OPERATOR_CREATES, born, StringEquals=requested),
+            allow(
+                "Launch",
+                ["RunInstances"],
+                [place.ec2("instance"), place.ec2("volume")],
+                StringEquals=requested,
+                # Volumes have no such key; machines always have.
+                StringEqualsIfExists={"ec2:MetadataHttpTokens": "required"},
+            ),
+            allow(
+                "TagAtBirth",
+                ["CreateTags"],
+                born,
+                StringEquals=requested | {"ec2:CreateAction": ["RunInstances", *_OPERATOR_CREATES]},
+            ),
+            *_operator_sources(place, ours),
+            allow("Change", _OPERATOR_CHANGES, ["*"], StringEquals=ours),
+            *_operator_identity(place),
+        ]
+    )
+
+
+def _operator_sources(place: Place, ours: dict[str, str]) -> list[dict[str, Any]]:
+    """What is used by what is made, and cannot carry the tag or need not."""
+    kinds = ("image", "key-pair", "network-interface", "subnet")
+    return [
+        allow("LaunchFrom", ["RunInstances"], [place.ec2(kind) for kind in kinds]),
+        allow("LaunchInGroup", ["RunInstances"], [place.ec2("security-group")], StringEquals=ours),
+        allow("GroupInVpc", ["CreateSecurityGroup"], [place.ec2("vpc")]),
+        allow(
+            "RulesOfGroups",
+            ["AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress"],
+            [place.ec2("security-group-rule")],
+        ),
+        allow("AddressOnPort", ["AssociateAddress"], [place.ec2("network-interface")]),
+    ]
+
+
+def _operator_identity(place: Place) -> list[dict[str, Any]]:
+    """The manager's role and instance profile, by name; and who asks, and how much may run."""
+    name = resource_name(place.cluster, MANAGER_ROLE)
+    role, profile = place.iam("role", name), place.iam("instance-profile", name)
+    return [
+        allow("Role", _ROLE_CALLS, [role], service="iam"),
+        allow("Profile", _PROFILE_CALLS, [profile], service="iam"),
+        allow(
+            "PassRole",
+            ["PassRole"],
+            [role],
+            service="iam",
+            StringEquals={"iam:PassedToService": place.ec2_service},
+        ),
+        allow("WhoAsks", ["GetCallerIdentity", "DecodeAuthorizationMessage"], ["*"], service="sts"),
+        allow(
+            "Quotas",
+            ["GetServiceQuota", "GetAWSDefaultServiceQuota"],
+            ["*"],
+            service="servicequotas",
+        ),
+    ]
