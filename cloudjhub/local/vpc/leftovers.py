@@ -1,0 +1,141 @@
+"""Names of what a VPC puts on the host, and its removal. Standard library only: it runs alone too.
+
+``python leftovers.py STATE_DIR`` waits until its standard input ends, which is when the local EC2 that
+started it is gone, however it went, and then removes what that one left.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+#: locks of running VPCs, and who needs forwarding; empty after a reboot
+RUN_FOLDER = Path("/run/cloudjhub")
+NAMESPACES = Path("/run/netns")
+_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_PATH = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def id_of(state_dir: Path) -> str:
+    """Eight characters that name a state folder, short enough for an interface's name."""
+    return hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:8]
+
+
+def namespace(vpc_id: str) -> str:
+    return f"cloudjhub-{vpc_id}"
+
+
+def machine_namespace(vpc_id: str, instance_id: str) -> str:
+    return f"cloudjhub-{vpc_id}-{instance_id}"
+
+
+def host_interface(vpc_id: str) -> str:
+    return f"cj{vpc_id}"
+
+
+def host_table(vpc_id: str) -> str:
+    return f"cloudjhub_{vpc_id}"
+
+
+def lock(name: str, *, wait: bool) -> IO[str] | None:
+    """Holds ``name`` until the file is closed or the process ends; None if another has it."""
+    RUN_FOLDER.mkdir(mode=0o700, exist_ok=True)
+    held = (RUN_FOLDER / f"{name}.lock").open("a+")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
+def remove_leftovers(state_dir: Path) -> None:
+    """Removes what a dead local EC2 of this folder left; nothing while one lives."""
+    vpc_id = id_of(state_dir)
+    held = lock(f"id-{vpc_id}", wait=False)
+    if held is not None:
+        with held:
+            remove(vpc_id)
+
+
+def remove(vpc_id: str) -> None:
+    """Everything with this id: interface and its routes, namespaces, rules, forwarding.
+
+    Repeatable; call it with the lock of the id held. Machines that still run are cut off.
+    """
+    _quietly("ip", "link", "delete", host_interface(vpc_id))
+    _quietly("nft", "delete", "table", "inet", host_table(vpc_id))
+    if NAMESPACES.is_dir():
+        own = namespace(vpc_id)
+        for path in sorted(NAMESPACES.iterdir()):
+            if path.name == own or path.name.startswith(f"{own}-"):
+                _quietly("ip", "netns", "delete", path.name)
+    release_forwarding(vpc_id)
+
+
+def need_forwarding(vpc_id: str) -> None:
+    """Lets the host pass packets on, remembering whether it did so before."""
+    with _forwarding_lock():
+        if _FORWARD.read_text().strip() == "0":
+            (RUN_FOLDER / "forwarding-was-off").touch()
+            _FORWARD.write_text("1\n")
+        (RUN_FOLDER / f"forwarding-{vpc_id}.need").touch()
+
+
+def release_forwarding(vpc_id: str) -> None:
+    """Back to what it was, if nobody else alive needs it."""
+    if not RUN_FOLDER.is_dir():
+        return
+    with _forwarding_lock():
+        mine = RUN_FOLDER / f"forwarding-{vpc_id}.need"
+        if not mine.exists():
+            return
+        mine.unlink()
+        if any(_is_open(path.stem) for path in RUN_FOLDER.glob("forwarding-*.need")):
+            return
+        was_off = RUN_FOLDER / "forwarding-was-off"
+        if was_off.exists():
+            _FORWARD.write_text("0\n")
+            was_off.unlink()
+
+
+def _is_open(marker: str) -> bool:
+    """Whether the VPC behind a marker lives; else the marker goes."""
+    vpc_id = marker.partition("-")[2]
+    held = lock(f"id-{vpc_id}", wait=False)
+    if held is None:
+        return True
+    (RUN_FOLDER / f"{marker}.need").unlink(missing_ok=True)
+    held.close()
+    return False
+
+
+@contextlib.contextmanager
+def _forwarding_lock():
+    held = lock("forwarding", wait=True)
+    assert held is not None
+    with held:
+        yield
+
+
+def _quietly(*command: str) -> None:
+    """What is not there need not be removed."""
+    subprocess.run(command, capture_output=True, env={"PATH": _PATH}, check=False)
+
+
+def main() -> None:
+    """Waits for the local EC2's end, then cleans up after it unless it is back already."""
+    state_dir = Path(sys.argv[1])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.stdin.buffer.read()
+    remove_leftovers(state_dir)
+
+
+if __name__ == "__main__":
+    main()
