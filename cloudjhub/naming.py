@@ -16,6 +16,8 @@ SERVER_TAG = "cloudjhub:server"
 SHAPE_TAG = "cloudjhub:shape"
 HOST_KEY_TAG = "cloudjhub:host-key"
 RETIRED_TAG = "cloudjhub:retired"
+#: on the manager: when its launch was finished; absent while one is under way
+LAUNCHED_TAG = "cloudjhub:launched"
 SERVER_OWNER_TAG = "cloudjhub:paid-by"
 
 NAME_TAG = "Name"

@@ -1,0 +1,36 @@
+"""The AWS services that an operator's commands ask, made when first asked."""
+
+from functools import cached_property
+
+from cloudjhub.account import refusals
+from cloudjhub.aws import Access, Service, Session
+
+_ATTEMPTS = 5
+_READ_SECONDS = 60
+
+
+class Clients:
+    """Every call of these can be repeated: by its token, its name, or because it only reads."""
+
+    def __init__(self, access: Access):
+        self.access = access
+        self._session = Session(access, refusals)
+
+    @cached_property
+    def ec2(self) -> Service:
+        return self._service("ec2")
+
+    @cached_property
+    def iam(self) -> Service:
+        return self._service("iam")
+
+    @cached_property
+    def sts(self) -> Service:
+        return self._service("sts")
+
+    @cached_property
+    def quotas(self) -> Service:
+        return self._service("service-quotas")
+
+    def _service(self, name: str) -> Service:
+        return self._session.service(name, attempts=_ATTEMPTS, read_seconds=_READ_SECONDS)

@@ -1,0 +1,41 @@
+"""How many vCPUs the account may run at once.
+
+https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
+"""
+
+from cloudjhub.aws import Service
+from cloudjhub.errors import EC2Error
+
+STANDARD = "L-1216C47A"
+_CODES = {
+    **dict.fromkeys(("g", "vt"), "L-DB2E81BA"),
+    "p": "L-417A185B",
+    "inf": "L-1945791B",
+    "trn": "L-2C3B7624",
+    "x": "L-7295265B",
+    "f": "L-74FC7D96",
+    "u": "L-43DA4232",
+    "dl": "L-6E869C2A",
+    "hpc": "L-F7808C92",
+}
+_STANDARD_FAMILIES = frozenset("acdhimrtz")
+
+
+def quota_code(instance_type: str) -> str:
+    """The on-demand quota that a type counts against; "" where it is not known."""
+    family = instance_type.partition(".")[0]
+    letters = family[: next((at for at, sign in enumerate(family) if sign.isdigit()), len(family))]
+    if letters in _STANDARD_FAMILIES or letters == "im":
+        return STANDARD
+    return _CODES.get(letters.rstrip("-"), "")
+
+
+def vcpu_quota(quotas: Service, code: str) -> int | None:
+    """vCPUs that may run at once; None where the account may not read it or AWS does not say."""
+    for operation in ("get_service_quota", "get_aws_default_service_quota"):
+        try:
+            answer = quotas.ask(operation, ServiceCode="ec2", QuotaCode=code)
+        except EC2Error:
+            continue
+        return int(answer["Quota"]["Value"])
+    return None
