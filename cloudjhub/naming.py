@@ -16,6 +16,10 @@ SERVER_TAG = "cloudjhub:server"
 SHAPE_TAG = "cloudjhub:shape"
 HOST_KEY_TAG = "cloudjhub:host-key"
 RETIRED_TAG = "cloudjhub:retired"
+#: on a machine that was replaced because of its AMI; its value is the AMI that was wanted then
+OUTDATED_TAG = "cloudjhub:outdated"
+#: on a snapshot that was made because its volume, the value, was to be deleted
+LAST_OF_TAG = "cloudjhub:last-of"
 #: on the manager: when its launch was finished; absent while one is under way
 LAUNCHED_TAG = "cloudjhub:launched"
 SERVER_OWNER_TAG = "cloudjhub:paid-by"
