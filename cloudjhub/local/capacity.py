@@ -31,6 +31,13 @@ class CapacityLimits:
         facts = INSTANCE_TYPES.get(instance_type)
         return int(facts["VCpuInfo"]["DefaultVCpus"]) if facts else None
 
+    def memory_mib_of(self, instance_type: str) -> int:
+        """0 for a type EC2 does not have."""
+        from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+        facts = INSTANCE_TYPES.get(instance_type)
+        return int(facts["MemoryInfo"]["SizeInMiB"]) if facts else 0
+
     def free_slots(self, instance_type: str, zone: str) -> float:
         slots = self.slots.get((instance_type, zone))
         if slots is None:

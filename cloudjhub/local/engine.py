@@ -1,6 +1,7 @@
 """The parts of one local EC2 and the lock they share."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cloudjhub.local import network, persistence
@@ -8,7 +9,7 @@ from cloudjhub.local.calls import CallLog
 from cloudjhub.local.capacity import CapacityLimits
 from cloudjhub.local.faults import Faults
 from cloudjhub.local.lifecycle import Lifecycle
-from cloudjhub.local.machines.base import Machine, MachineSpec
+from cloudjhub.local.machines.base import AttachedVolume, Machine, MachineSpec
 from cloudjhub.local.machines.disk import hostname_of
 from cloudjhub.local.machines.fleet import Kind, Machines
 from cloudjhub.local.moto_layer.backend import LocalBackend
@@ -16,7 +17,7 @@ from cloudjhub.local.moto_layer.rendering import Pieces
 from cloudjhub.local.scheduler import Scheduler
 from cloudjhub.local.settings import LocalSettings
 from cloudjhub.local.stages import Stages
-from cloudjhub.local.volumes import Volumes
+from cloudjhub.local.volumes import Volumes, described
 
 
 class Engine:
@@ -35,7 +36,9 @@ class Engine:
         self.stages = Stages(self.scheduler, settings)
         self.calls = CallLog()
         self.pieces = Pieces()
-        self.machines = Machines(kind, self._spec)
+        self.machines = Machines(kind, self.spec)
+        #: those of machines that boot; None with machines of other kinds
+        self.disks = kind.booted.disks if kind.booted else None
         self.volumes = Volumes(self, state_dir / "volumes")
         self.capacity = CapacityLimits(self)
         self.faults = Faults(self)
@@ -54,9 +57,10 @@ class Engine:
     def close(self) -> None:
         """Powers every machine off and saves. Disks stay."""
         self.scheduler.close()
-        for _, machine in self.machines.on():
-            with machine.lock:
-                machine.power_off()
+        with ThreadPoolExecutor(self.settings.workers) as pool:
+            list(pool.map(_power_off, [machine for _, machine in self.machines.on()]))
+        if self.disks:
+            self.disks.close()
         self.store.close()
 
     def changed(self) -> None:
@@ -79,7 +83,8 @@ class Engine:
             if instance := self.backend.instances.get(instance_id):
                 instance.impaired = impaired
 
-    def _spec(self, instance_id: str) -> MachineSpec:
+    def spec(self, instance_id: str) -> MachineSpec:
+        """What the instance's machine is made from, as EC2 says at this moment."""
         instance = self.backend.instances[instance_id]
         key_pair = self.backend.key_pairs.get(instance.key_name or "")
         address = instance.private_ip or "0.0.0.0"
@@ -90,8 +95,19 @@ class Engine:
             authorized_key=key_pair.public_key.strip() if key_pair else "",
             folder=self.state_dir / "machines" / instance_id,
             volumes=self.volumes.folder,
+            mac=instance.nics[0].mac_address if instance.nics else "",
+            root=described(self.backend.volumes[instance.root_volume_id])
+            if instance.root_volume_id
+            else AttachedVolume(""),
+            memory_mib=self.capacity.memory_mib_of(instance.instance_type),
+            vcpus=self.capacity.vcpus_of(instance.instance_type) or 0,
         )
 
     def _frozen(self) -> bytes:
         with self.lock:
             return persistence.content_bytes(self.backend)
+
+
+def _power_off(machine: Machine) -> None:
+    with machine.lock:
+        machine.power_off()

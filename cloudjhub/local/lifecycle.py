@@ -15,8 +15,11 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from cloudjhub.local.machines.base import Machine
 from cloudjhub.local.moto_layer.models import LocalInstance
+from cloudjhub.local.settings import LocalEC2Error
 from cloudjhub.local.stages import Stage
+from cloudjhub.local.volumes import described
 
 if TYPE_CHECKING:
     from cloudjhub.local.engine import Engine
@@ -27,6 +30,7 @@ WATCH_SECONDS = 0.2
 USER_SHUTDOWN = ("Client.UserInitiatedShutdown", "User initiated shutdown")
 USER_HIBERNATE = ("Client.UserInitiatedHibernate", "User initiated hibernate")
 OWN_SHUTDOWN = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
+NO_BOOT = ("Server.InternalError", "The machine could not be started")
 SERVER_STOP = ("Server.ScheduledStop", "Stopped because the local EC2 ended")
 
 
@@ -111,12 +115,27 @@ class Lifecycle:
             if instance.hibernated and machine.is_alive():
                 machine.thaw()
             else:
-                machine.power_on(instance.data_volume_ids)
+                self._power_on(instance, machine)
             instance.hibernated = False
-            instance.booted = True
+            instance.booted = machine.is_on()
         self._engine.faults.booted(instance.id)
         with self._engine.lock:
             self._engine.changed()
+
+    def _power_on(self, instance: LocalInstance, machine: Machine) -> None:
+        """Boots with what EC2 says of it now; a machine that cannot boot at all is stopped."""
+        with self._engine.lock:
+            machine.spec = self._engine.spec(instance.id)
+            volumes = [
+                described(self._engine.backend.volumes[volume_id])
+                for volume_id in instance.data_volume_ids
+            ]
+        try:
+            machine.power_on(volumes)
+        except LocalEC2Error as error:
+            log.error("local EC2: %s cannot boot: %s", instance.id, error.advice)
+            with self._engine.lock:
+                self._end(instance, "stopping", NO_BOOT)
 
     def _end(
         self,
@@ -187,7 +206,7 @@ class Lifecycle:
         with machine.lock:
             if instance.generation == generation and instance.booted:
                 machine.power_off()
-                machine.power_on(instance.data_volume_ids)
+                self._power_on(instance, machine)
         self._engine.faults.booted(instance.id)
 
     # -- the machines' own doing ---------------------------------------------------------------
@@ -206,6 +225,11 @@ class Lifecycle:
     def _look_closer(self, instance_id: str) -> None:
         machine = self._engine.machines.get(instance_id)
         if machine.is_alive() or not machine.is_on():
+            return
+        if machine.wants_reboot():
+            instance = self._engine.backend.instances[instance_id]
+            self._power_on(instance, machine)
+            self._engine.faults.booted(instance_id)
             return
         with self._engine.lock:
             instance = self._engine.backend.instances.get(instance_id)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 KEY_NAME = "cloudjhub-local"
 IMAGE_NAME = "cloudjhub-local-worker"
+#: as Debian names its own images and their root device
+BOOTED_IMAGE_NAME = "debian-12-amd64-local"
+BOOTED_ROOT_DEVICE = "/dev/xvda"
 GROUP_NAME = "cloudjhub-local-worker"
 ZONES = ("a", "b")
 #: 4091 machines in each
@@ -36,10 +39,7 @@ def seed(engine: "Engine", cidr: str) -> dict[str, str]:
             )
             ids["group"] = group.id
         if ids.get("image") not in backend.amis:
-            image = backend.register_image(
-                name=IMAGE_NAME, description="A machine of this computer"
-            )
-            ids["image"] = image.id
+            ids["image"] = _seed_image(engine)
         _seed_key_pair(engine)
         engine.changed()
         return dict(ids)
@@ -62,7 +62,7 @@ def server_config(engine: "Engine", ids: dict[str, str], endpoint_url: str) -> d
         "WORKER_KEY_FILE": str(key_file(engine)),
         "WORKER_USERNAME": kind.control_account,
         "NOTEBOOK_USERNAME": kind.notebook_account,
-        "WORKER_SSH_PORT": engine.settings.ssh_port,
+        "WORKER_SSH_PORT": 22 if kind.booted else engine.settings.ssh_port,
     }
 
 
@@ -90,6 +90,19 @@ def _seed_subnets(engine: "Engine", cidr: str) -> None:
             # moto's default would give every machine a public address.
             subnet.map_public_ip_on_launch = False
             ids[f"subnet-{letter}"] = subnet.id
+
+
+def _seed_image(engine: "Engine") -> str:
+    if not engine.machines.kind.booted:
+        image = engine.backend.register_image(
+            name=IMAGE_NAME, description="A machine of this computer"
+        )
+        return image.id
+    image = engine.backend.register_image(
+        name=BOOTED_IMAGE_NAME, description="Debian 12 (amd64), as a machine of this computer"
+    )
+    image.root_device_name = BOOTED_ROOT_DEVICE
+    return image.id
 
 
 def _seed_key_pair(engine: "Engine") -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from cloudjhub.errors import CloudJHubError
 
-Variant = Literal["auto", "userns", "plain", "standin"]
+Variant = Literal["auto", "userns", "plain", "booted", "standin"]
 
 #: (instance type, availability zone) -> how many such instances EC2 "has"
 Capacity = dict[tuple[str, str], int]
@@ -23,7 +23,8 @@ class LocalSettings:
 
     ``variant`` chooses the machines: ``userns`` (own user, process and mount namespace),
     ``plain`` (nothing but an sshd of its own), ``auto`` (the first of the two this computer
-    allows), ``standin`` (no process at all: for measuring a thousand of them).
+    allows), ``booted`` (Debian with systemd, on disks and in a network of its own; root only),
+    ``standin`` (no process at all: for measuring a thousand of them).
 
     ``capacity`` and ``vcpu_quota`` limit launches and starts; absent means unlimited.
     ``throttle`` turns EC2's documented request limits on. All three can be changed while it

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloudjhub.local.machines.base import AttachedVolume
 from cloudjhub.local.moto_layer.models import LocalVolume
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Volumes:
     # -- stages --------------------------------------------------------------------------------
 
     def _available(self, volume: LocalVolume) -> None:
+        if disks := self._engine.disks:
+            disks.ensure(described(volume))
         with self._engine.lock:
             volume.creating = False
             self._engine.changed()
@@ -59,7 +62,7 @@ class Volumes:
             return
         machine = self._engine.machines.get(attachment.instance.id)
         with machine.lock:
-            machine.attach(volume.id)
+            machine.attach(described(volume))
         with self._engine.lock:
             if volume.attachment is attachment and attachment.status == "attaching":
                 volume.set_attachment("attached")
@@ -93,3 +96,9 @@ class Volumes:
 
     def _later(self, stage, volume: LocalVolume, *args) -> None:
         self._engine.stages.end("volume", stage, volume, *args)
+
+
+def described(volume: LocalVolume) -> AttachedVolume:
+    """What a machine needs to know of a volume."""
+    device = volume.attachment.device if volume.attachment else ""
+    return AttachedVolume(volume.id, device, int(volume.size), volume.snapshot_id or "")

@@ -8,11 +8,22 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
+class AttachedVolume:
+    """A volume and the name it is attached as, such as /dev/sdf. ``snapshot_id`` may be ""."""
+
+    id: str
+    device: str = ""
+    gib: int = 0
+    snapshot_id: str = ""
+
+
+@dataclass(frozen=True)
 class MachineSpec:
     """What a machine is made from.
 
     ``folder`` is the machine's own and holds its disk; ``volumes`` is where every volume has
     a folder named after its id. ``authorized_key`` is one line in OpenSSH's format, or "".
+    ``mac``, ``root`` and the limits, of which 0 is none, are heeded by machines that boot.
     """
 
     instance_id: str
@@ -21,7 +32,10 @@ class MachineSpec:
     authorized_key: str
     folder: Path
     volumes: Path
-    user_data: bytes = b""
+    mac: str = ""
+    root: AttachedVolume = AttachedVolume("")
+    memory_mib: int = 0
+    vcpus: int = 0
 
 
 class Machine(Protocol):
@@ -33,7 +47,7 @@ class Machine(Protocol):
     spec: MachineSpec
     lock: threading.RLock
 
-    def power_on(self, volume_ids: Sequence[str]) -> None:
+    def power_on(self, volumes: Sequence[AttachedVolume]) -> None:
         """Boots with exactly these volumes attached. Returns before its sshd answers."""
 
     def power_off(self) -> None:
@@ -51,7 +65,7 @@ class Machine(Protocol):
     def destroy(self) -> None:
         """Powers off and removes the disk. Volumes stay."""
 
-    def attach(self, volume_id: str) -> None:
+    def attach(self, volume: AttachedVolume) -> None:
         """Shows the volume under /dev/disk/by-id, also while the machine runs."""
 
     def detach(self, volume_id: str) -> None:
@@ -65,6 +79,9 @@ class Machine(Protocol):
 
     def is_alive(self) -> bool:
         """Whether its first process still runs."""
+
+    def wants_reboot(self) -> bool:
+        """Whether it ended by itself in order to boot again."""
 
     def console(self) -> str:
         """What it printed since it was made, the latest 64 KiB."""

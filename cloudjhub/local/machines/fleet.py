@@ -9,6 +9,10 @@ from pathlib import Path
 
 from cloudjhub.local.machines import userns
 from cloudjhub.local.machines.base import Machine, MachineSpec
+from cloudjhub.local.machines.booted import base_image
+from cloudjhub.local.machines.booted.disks import Disks
+from cloudjhub.local.machines.booted.kind import check_host
+from cloudjhub.local.machines.booted.machine import CONTROL_ACCOUNT, BootedHost, BootedMachine
 from cloudjhub.local.machines.loopback import Host, find_sshd, own_account
 from cloudjhub.local.machines.plain import PlainMachine
 from cloudjhub.local.machines.standin import StandInMachine
@@ -18,12 +22,16 @@ from cloudjhub.local.settings import LocalEC2Error, LocalSettings
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of machine: its name, who logs in, who runs notebooks, how one is made."""
+    """A kind of machine: its name, who logs in, who runs notebooks, how one is made.
+
+    ``booted`` is what machines that boot have together; None for the other kinds.
+    """
 
     variant: str
     control_account: str
     notebook_account: str
     make: Callable[[MachineSpec], Machine]
+    booted: BootedHost | None = None
 
 
 class Machines:
@@ -56,6 +64,8 @@ def choose_kind(settings: LocalSettings, state_dir: Path) -> Kind:
     variant = settings.variant
     if variant == "standin":
         return Kind("standin", "ubuntu", "jupyter", StandInMachine)
+    if variant == "booted":
+        return _booted(state_dir)
     if variant == "auto":
         variant = "userns" if userns.allowed_here() else "plain"
     elif variant == "userns" and not userns.allowed_here():
@@ -75,6 +85,14 @@ def choose_kind(settings: LocalSettings, state_dir: Path) -> Kind:
         return Kind("userns", "ubuntu", "jupyter", lambda spec: UserNamespaceMachine(spec, host))
     account = own_account()
     return Kind("plain", account, account, lambda spec: PlainMachine(spec, host))
+
+
+def _booted(state_dir: Path) -> Kind:
+    check_host()
+    base_image.ensure()
+    host = BootedHost(state_dir, Disks(state_dir))
+    # Images that are to run notebooks have the second account; the base image does not.
+    return Kind("booted", CONTROL_ACCOUNT, "jupyter", lambda spec: BootedMachine(spec, host), host)
 
 
 def install_shims(state_dir: Path) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloudjhub.local import processes
-from cloudjhub.local.machines.base import MachineSpec
+from cloudjhub.local.machines.base import AttachedVolume, MachineSpec
 from cloudjhub.local.machines.disk import MachineDisk
 from cloudjhub.local.settings import LocalEC2Error
 
@@ -77,10 +77,10 @@ class LoopbackMachine:
 
     # -- Machine -------------------------------------------------------------------------------
 
-    def power_on(self, volume_ids: Sequence[str]) -> None:
+    def power_on(self, volumes: Sequence[AttachedVolume]) -> None:
         self.power_off()
         self.disk.prepare([self.control_account, self.notebook_account])
-        self.disk.set_volumes(volume_ids)
+        self.disk.set_volumes([volume.id for volume in volumes])
         self._write_sshd_config()
         self.write_files()
         self.disk.log(f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] {self.spec.instance_id} boots")
@@ -122,8 +122,8 @@ class LoopbackMachine:
         self.power_off()
         self.disk.remove()
 
-    def attach(self, volume_id: str) -> None:
-        self.disk.attach(volume_id)
+    def attach(self, volume: AttachedVolume) -> None:
+        self.disk.attach(volume.id)
 
     def detach(self, volume_id: str) -> None:
         self.disk.detach(volume_id)
@@ -136,6 +136,9 @@ class LoopbackMachine:
 
     def is_alive(self) -> bool:
         return self._leader is not None and self._leader.poll() is None
+
+    def wants_reboot(self) -> bool:
+        return False
 
     def console(self) -> str:
         return self.disk.console()

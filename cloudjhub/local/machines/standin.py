@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 
-from cloudjhub.local.machines.base import MachineSpec
+from cloudjhub.local.machines.base import AttachedVolume, MachineSpec
 
 
 class StandInMachine:
@@ -15,9 +15,9 @@ class StandInMachine:
         self._on = self._alive = False
         self._volumes: set[str] = set()
 
-    def power_on(self, volume_ids: Sequence[str]) -> None:
+    def power_on(self, volumes: Sequence[AttachedVolume]) -> None:
         self._on = self._alive = True
-        self._volumes = set(volume_ids)
+        self._volumes = {volume.id for volume in volumes}
 
     def power_off(self) -> None:
         self._on = False
@@ -34,8 +34,8 @@ class StandInMachine:
     def destroy(self) -> None:
         self._on = False
 
-    def attach(self, volume_id: str) -> None:
-        self._volumes.add(volume_id)
+    def attach(self, volume: AttachedVolume) -> None:
+        self._volumes.add(volume.id)
 
     def detach(self, volume_id: str) -> None:
         self._volumes.discard(volume_id)
@@ -48,6 +48,9 @@ class StandInMachine:
 
     def is_alive(self) -> bool:
         return self._on and self._alive
+
+    def wants_reboot(self) -> bool:
+        return False
 
     def console(self) -> str:
         return ""
