@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
@@ -18,7 +19,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from paramiko.pkey import UnknownKeyType
 
 from cloudjhub.errors import HostKeyChanged, LoginRefused, MachineNotAnswering
-from cloudjhub.remote_values import Output, Target, no_connection, unfinished, unusable_key
+from cloudjhub.remote_values import (
+    LineSplitter,
+    Output,
+    Target,
+    no_connection,
+    unfinished,
+    unusable_key,
+)
 
 # What paramiko 5 still offers although OpenSSH has dropped it.
 WEAK_ALGORITHMS = {
@@ -43,9 +51,17 @@ class Session:
         self.target = target
         self.fingerprint = fingerprint
 
-    def run(self, command: str, *, stdin: bytes = b"", timeout_seconds: float) -> Output:
+    def run(
+        self,
+        command: str,
+        *,
+        stdin: bytes = b"",
+        timeout_seconds: float,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Output:
         """Run one command to its end; the timeout is for all of it.
 
+        ``on_line`` gets each line of output as it comes, for those who watch a long command.
         Raises MachineNotAnswering when the time is up, the connection breaks or a signal
         ends the command (paramiko cannot tell the last two apart); the connection is closed
         then, since nobody knows in which state the command is.
@@ -55,7 +71,7 @@ class Session:
             channel = self._transport.open_session(timeout=timeout_seconds)
             channel.set_combine_stderr(True)
             feeder = _Feeder(channel, command, stdin)
-            text = _read_all(channel, deadline)
+            text = _read_all(channel, deadline, LineSplitter(on_line) if on_line else None)
             exit_code = _exit_code(channel, deadline)
         except (TimeoutError, paramiko.SSHException, OSError, EOFError) as error:
             broken = not self._transport.is_active()
@@ -243,7 +259,9 @@ def _authenticate(
     ) from transport.get_exception()
 
 
-def _read_all(channel: paramiko.Channel, deadline: float) -> bytes:
+def _read_all(
+    channel: paramiko.Channel, deadline: float, lines: LineSplitter | None = None
+) -> bytes:
     """Everything up to the end of output, the oldest dropped beyond MAX_TEXT_BYTES."""
     chunks: deque[bytes] = deque()
     size = 0
@@ -251,6 +269,8 @@ def _read_all(channel: paramiko.Channel, deadline: float) -> bytes:
         # paramiko's timeout is for one recv, and a slow talker could stretch it for ever.
         channel.settimeout(_left(deadline))
         chunk = channel.recv(CHUNK_BYTES)
+        if lines:
+            lines.feed(chunk)
         if not chunk:
             return b"".join(chunks)[-MAX_TEXT_BYTES:]
         if time.monotonic() >= deadline:

@@ -1,6 +1,8 @@
 """What crosses the border of ``remote``: where to log in, what came back, what went wrong."""
 
+import codecs
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cloudjhub.errors import ConfigError, MachineNotAnswering
@@ -25,6 +27,29 @@ class Output:
 
     exit_code: int
     text: str
+
+
+class LineSplitter:
+    """Bytes as they come, given on as whole lines of text; what a terminal would overwrite counts.
+
+    A last piece without an end of line is given on by ``feed(b"")``, the end of the output.
+    """
+
+    LONGEST_LINE = 8192
+
+    def __init__(self, on_line: Callable[[str], None]):
+        self._on_line = on_line
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._rest = ""
+
+    def feed(self, chunk: bytes) -> None:
+        """The next bytes; none at all is the end."""
+        text = self._rest + self._decode(chunk, final=not chunk).replace("\r", "\n")
+        *lines, self._rest = text.split("\n")
+        if not chunk or len(self._rest) > self.LONGEST_LINE:
+            lines, self._rest = [*lines, self._rest], ""
+        for line in filter(str.strip, lines):
+            self._on_line(line.rstrip())
 
 
 def unusable_key(key_file: str, finding: str) -> ConfigError:

@@ -268,3 +268,15 @@ def test_key_file_may_be_replaced_between_two_logins(machine, keys, tmp_path: Pa
         connect(target, timeout_seconds=10)
     file.write_bytes((keys / "ed25519").read_bytes())
     connect(target, timeout_seconds=10).close()
+
+
+def test_a_long_command_is_heard_line_by_line(machine):
+    heard: list[str] = []
+    with machine.connect() as session:
+        output = session.run(
+            r"printf 'one\ntwo\r'; printf '\nthr\303'; printf '\251e'",
+            timeout_seconds=10,
+            on_line=heard.append,
+        )
+    assert heard == ["one", "two", "thrée"]
+    assert output.text == "one\ntwo\r\nthrée"

@@ -1,0 +1,59 @@
+# Arguments: notebook account, archive packages (one word), JupyterHub version, JupyterLab requirement.
+# Variables: REQUIREMENTS, a pip requirements file of the class.
+account=$1 packages=$2 jupyterhub=$3 jupyterlab=$4
+venv=/opt/cloudjhub
+
+echo "packages of the distribution"
+apt_install $packages
+
+echo "account $account"
+if ! getent passwd "$account" >/dev/null; then
+    useradd --create-home --shell /bin/bash --comment "Notebooks" "$account"
+fi
+usermod --lock --shell /bin/bash "$account"
+for group in sudo adm admin docker lxd; do
+    if id -nG "$account" | tr ' ' '\n' | grep -qx "$group"; then gpasswd --delete "$account" "$group"; fi
+done
+home=$(getent passwd "$account" | cut -d: -f6)
+chown "$account:$(id -gn "$account")" "$home"
+chmod 0750 "$home"
+
+echo "Python environment in $venv"
+if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+fi
+# While we install, only what lies in the environment counts.
+sed -i 's/^include-system-site-packages.*/include-system-site-packages = false/' "$venv/pyvenv.cfg"
+rm -f "$venv/cloudjhub.json"
+python="$venv/bin/python"
+"$python" -m pip install --quiet --no-input --upgrade pip
+echo "jupyterhub==$jupyterhub" >"$venv/constraints.txt"
+printf '%s\n' "$REQUIREMENTS" >"$venv/requirements.txt"
+"$python" -m pip install --no-input --progress-bar off --no-warn-script-location \
+    --constraint "$venv/constraints.txt" "jupyterhub==$jupyterhub" "$jupyterlab" \
+    --requirement "$venv/requirements.txt"
+"$python" -m pip check
+
+# Students install packages of their own with pip; these go to ~/.local on their home volume, and
+# their kernels find them there. The server itself looks away from ~/.local (-s), so that nobody
+# can break the page that they would mend it from.
+sed -i 's/^include-system-site-packages.*/include-system-site-packages = true/' "$venv/pyvenv.cfg"
+sed -i "1s|^#!.*|#!$python -s|" "$venv/bin/jupyterhub-singleuser"
+cat >/etc/profile.d/cloudjhub.sh <<PROFILE
+if [ "\$(id -un)" = "$account" ]; then PATH="\$HOME/.local/bin:$venv/bin:\$PATH"; fi
+PROFILE
+
+"$venv/bin/jupyterhub-singleuser" --version >/dev/null
+facts=$("$python" -s - "$account" <<'PYTHON'
+import json, platform, sys
+from importlib.metadata import version
+print(json.dumps({
+    "jupyterhub": version("jupyterhub"),
+    "jupyterlab": version("jupyterlab"),
+    "python": platform.python_version(),
+    "account": sys.argv[1],
+}))
+PYTHON
+)
+answer "$facts"
