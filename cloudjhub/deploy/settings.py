@@ -236,10 +236,16 @@ class Settings(ManagerLogin):
         alias="PLAIN_HTTP",
         description="true: no HTTPS at all; passwords then cross the network readable",
     )
-    authenticator: Literal["native", "github"] = Field(
+    authenticator: Literal["native", "github", "own"] = Field(
         default="native",
         alias="AUTHENTICATOR",
-        description="native (sign-up, let in by userlist or an admin) or github",
+        description="native (sign-up, let in by userlist or an admin), github, or own: "
+        "HUB_CONFIG names one",
+    )
+    hub_config: str = Field(
+        default="",
+        alias="HUB_CONFIG",
+        description="file of your own for the hub's jupyterhub_config.d, read last",
     )
     github_client_id: str = Field(
         default="", alias="GITHUB_CLIENT_ID", description="of the GitHub OAuth app"
@@ -250,11 +256,10 @@ class Settings(ManagerLogin):
         repr=False,
         description="of the GitHub OAuth app; prefer secure.py or the environment",
     )
-    github_callback_url: str = Field(
+    github_organization: str = Field(
         default="",
-        alias="GITHUB_CALLBACK_URL",
-        pattern=r"^(https?://.+/hub/oauth_callback)?$",
-        description="of the GitHub OAuth app: https://ADDRESS/hub/oauth_callback",
+        alias="GITHUB_ORGANIZATION",
+        description="organization whose members may log in; empty: those in userlist only",
     )
     userlist: str = Field(
         default="",
