@@ -115,15 +115,18 @@ class Lifecycle:
             if instance.hibernated and machine.is_alive():
                 machine.thaw()
             else:
-                self._power_on(instance, machine)
+                self.power_on(instance, machine)
             instance.hibernated = False
             instance.booted = machine.is_on()
         self._engine.faults.booted(instance.id)
         with self._engine.lock:
             self._engine.changed()
 
-    def _power_on(self, instance: LocalInstance, machine: Machine) -> None:
-        """Boots with what EC2 says of it now; a machine that cannot boot at all is stopped."""
+    def power_on(self, instance: LocalInstance, machine: Machine) -> None:
+        """Boots with what EC2 says of it now; a machine that cannot boot at all is stopped.
+
+        Called with the machine's lock held and without the engine's.
+        """
         with self._engine.lock:
             machine.spec = self._engine.spec(instance.id)
             volumes = [
@@ -206,7 +209,7 @@ class Lifecycle:
         with machine.lock:
             if instance.generation == generation and instance.booted:
                 machine.power_off()
-                self._power_on(instance, machine)
+                self.power_on(instance, machine)
         self._engine.faults.booted(instance.id)
 
     # -- the machines' own doing ---------------------------------------------------------------
@@ -228,7 +231,7 @@ class Lifecycle:
             return
         if machine.wants_reboot():
             instance = self._engine.backend.instances[instance_id]
-            self._power_on(instance, machine)
+            self.power_on(instance, machine)
             self._engine.faults.booted(instance_id)
             return
         with self._engine.lock:

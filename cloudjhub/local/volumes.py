@@ -33,8 +33,12 @@ class Volumes:
         volume.set_attachment("detaching")
         self._later(self._detached, volume, force)
 
+    def grown(self, volume: LocalVolume) -> None:
+        if disks := self._engine.disks:
+            self._engine.scheduler.after(0, disks.ensure, described(volume))
+
     def deleted(self, volume_id: str) -> None:
-        self._engine.scheduler.after(0, shutil.rmtree, self.folder / volume_id, True)
+        self._engine.scheduler.after(0, self._remove, volume_id)
 
     def resume(self) -> None:
         """After a restart, nothing is half way."""
@@ -86,6 +90,10 @@ class Volumes:
             else:
                 self._take_off(volume)
             self._engine.changed()
+
+    def _remove(self, volume_id: str) -> None:
+        shutil.rmtree(self.folder / volume_id, ignore_errors=True)
+        self._engine.images.removed()
 
     def _take_off(self, volume: LocalVolume) -> None:
         attachment = volume.attachment

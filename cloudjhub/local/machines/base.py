@@ -74,6 +74,9 @@ class Machine(Protocol):
     def is_mounted(self, volume_id: str) -> bool:
         """Whether the running machine has the volume mounted."""
 
+    def snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        """Copies a volume as it is at one moment. Only machines that boot have disks to copy."""
+
     def is_on(self) -> bool:
         """Whether it was powered on and nobody powered it off since (it may have died)."""
 

@@ -131,6 +131,9 @@ class LoopbackMachine:
     def is_mounted(self, volume_id: str) -> bool:
         return self.is_on() and self.disk.is_mounted(volume_id)
 
+    def snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        pass
+
     def is_on(self) -> bool:
         return self._leader is not None
 

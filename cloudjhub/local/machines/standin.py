@@ -43,6 +43,9 @@ class StandInMachine:
     def is_mounted(self, volume_id: str) -> bool:
         return False
 
+    def snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        pass
+
     def is_on(self) -> bool:
         return self._on
 

@@ -112,4 +112,6 @@ class VolumeCalls(LocalCalls):
         size = self.param("Size")
         if size and int(size) < volume.size:
             raise Refusal("InvalidParameterValue", "New size cannot be smaller than existing size")
-        return super().modify_volume()
+        result = super().modify_volume()
+        self.engine.volumes.grown(volume)
+        return result

@@ -87,14 +87,14 @@ def ensure() -> Path:
     if tree.exists():
         return tree
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-    with locked(folder / f"{tree.name}.lock"):
+    with locked(folder / f"{tree.name}.lock") as lock:
         if not tree.exists():
-            _build(folder, tree)
+            _build(folder, tree, lock)
     return tree
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[int]:
     """Holds a lock between processes; says so where another one has it."""
     with path.open("w") as lock:
         try:
@@ -102,16 +102,16 @@ def locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             _say("waiting for another process that makes the image of the local machines")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
-def _build(folder: Path, tree: Path) -> None:
+def _build(folder: Path, tree: Path, lock: int) -> None:
     _say(f"making the image of the local machines in {folder} (a minute or two, once)")
     _remove_drafts(folder, tree.name)
     draft = Path(tempfile.mkdtemp(prefix=f"{tree.name}.draft-", dir=folder))
     try:
         draft.chmod(0o755)
-        _debootstrap(draft)
+        _debootstrap(draft, lock)
         # Renamed at the end: what has the name is whole.
         draft.rename(tree)
     finally:
@@ -119,9 +119,10 @@ def _build(folder: Path, tree: Path) -> None:
     _say("the image of the local machines is ready")
 
 
-def _debootstrap(draft: Path) -> None:
+def _debootstrap(draft: Path, lock: int) -> None:
     command = [
-        "mmdebstrap",
+        # What it mounts in the tree is gone with it.
+        *("unshare", "--mount", "--propagation=private", "--", "mmdebstrap"),
         "--quiet",
         "--variant=minbase",
         f"--include={','.join(PACKAGES)}",
@@ -143,6 +144,8 @@ def _debootstrap(draft: Path) -> None:
             errors="replace",
             env=words,
             timeout=_BUILD_SECONDS,
+            # It holds the lock as well, should we be killed while it works.
+            pass_fds=[lock],
             check=False,
         )
     except subprocess.TimeoutExpired as error:

@@ -27,11 +27,12 @@ from cloudjhub.local.settings import LocalEC2Error
 _GIB = 1 << 30
 _BASE = "base:"
 _COPY_SECONDS = 600
-#: names nothing but its own clean-up
-_CLEAN = (
-    'mount -t ext4 "$1" /mnt && rm -rf /mnt/work && '
-    "if [ -e /mnt/up/etc/machine-id ]; then : > /mnt/up/etc/machine-id; fi; umount /mnt"
-)
+#: device, folder to mount it at
+_CLEAN = """
+mount -t ext4 "$1" "$2" && cd "$2" && rm -rf work &&
+if [ -e up/etc/machine-id ]; then : > up/etc/machine-id; fi &&
+cd / && umount "$2"
+"""
 
 
 class Disks:
@@ -185,11 +186,15 @@ def _make_file_system(path: Path) -> None:
 
 def _clean(path: Path) -> None:
     """Nothing of the machine an image was made of may be another machine's."""
+    place = path.with_name("mount")
+    place.mkdir()
     device = LoopDevice(path)
     try:
-        _run(["unshare", "--mount", "sh", "-c", _CLEAN, "sh", device.path], path)
+        command = ["unshare", "--mount", "sh", "-c", _CLEAN, "sh", device.path, str(place)]
+        _run(command, path)
     finally:
         device.close()
+        place.rmdir()
 
 
 def _run(command: list[str], about: Path) -> None:

@@ -1,0 +1,102 @@
+"""The life of images and snapshots: their content is copied while EC2 calls them pending."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from cloudjhub.local.moto_layer.models import LocalAmi, LocalInstance, LocalSnapshot
+from cloudjhub.local.settings import LocalEC2Error
+
+if TYPE_CHECKING:
+    from cloudjhub.local.engine import Engine
+
+log = logging.getLogger(__name__)
+
+
+class Images:
+    """Methods without an underscore are called with the engine's lock held.
+
+    Only machines that boot have something to copy; with the others images are names.
+    """
+
+    def __init__(self, engine: "Engine"):
+        self._engine = engine
+
+    def image_made(self, image: LocalAmi, instance: LocalInstance, *, reboot: bool) -> None:
+        image.state = "pending"
+        image.ebs_snapshot.status = "pending"
+        self._engine.scheduler.after(0, self._make_image, image, instance, reboot)
+
+    def snapshot_made(self, snapshot: LocalSnapshot) -> None:
+        snapshot.status = "pending"
+        self._engine.scheduler.after(0, self._make_snapshot, snapshot)
+
+    def removed(self) -> None:
+        """An image, a snapshot or a root volume is gone: so may be what it lay on."""
+        self._engine.scheduler.after(0, self._remove_unused)
+
+    def resume(self) -> None:
+        """After a restart: what was half copied has failed."""
+        for image in self._engine.backend.amis.values():
+            if image.state == "pending":
+                image.state = "failed"
+        for snapshot in self._engine.backend.snapshots.values():
+            if snapshot.status == "pending":
+                snapshot.status = "error"
+        self.removed()
+
+    # -- what is done meanwhile ----------------------------------------------------------------
+
+    def _make_image(self, image: LocalAmi, instance: LocalInstance, reboot: bool) -> None:
+        snapshot = image.ebs_snapshot
+        try:
+            if self._engine.disks:
+                self._copy_root(instance, snapshot.id, reboot)
+            state, status = "available", "completed"
+        except (LocalEC2Error, OSError):
+            log.exception("local EC2: no image %s of %s", image.id, instance.id)
+            state, status = "failed", "error"
+        with self._engine.lock:
+            image.state, snapshot.status = state, status
+            self._engine.changed()
+
+    def _copy_root(self, instance: LocalInstance, snapshot_id: str, reboot: bool) -> None:
+        root, machine = instance.root_volume_id, self._engine.machines.get(instance.id)
+        assert root is not None
+        with machine.lock:
+            # Hibernated or switched off meanwhile: then there is nothing to boot again.
+            again = reboot and instance.booted
+            if again:
+                machine.power_off()
+            try:
+                machine.snapshot(root, snapshot_id)
+            finally:
+                if again:
+                    self._engine.lifecycle.power_on(instance, machine)
+
+    def _make_snapshot(self, snapshot: LocalSnapshot) -> None:
+        try:
+            self._copy_volume(snapshot)
+            status = "completed"
+        except (LocalEC2Error, OSError):
+            log.exception("local EC2: no snapshot %s", snapshot.id)
+            status = "error"
+        with self._engine.lock:
+            snapshot.status = status
+            self._engine.changed()
+
+    def _copy_volume(self, snapshot: LocalSnapshot) -> None:
+        disks, attachment = self._engine.disks, snapshot.volume.attachment
+        if disks is None:
+            return
+        if attachment is None:
+            disks.take(snapshot.volume_id, snapshot.id)
+            return
+        machine = self._engine.machines.get(attachment.instance.id)
+        with machine.lock:
+            machine.snapshot(snapshot.volume_id, snapshot.id)
+
+    def _remove_unused(self) -> None:
+        if disks := self._engine.disks:
+            with self._engine.lock:
+                known = set(self._engine.backend.snapshots)
+            disks.remove_unused(known)
