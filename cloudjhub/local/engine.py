@@ -3,11 +3,13 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cloudjhub.local import network, persistence
 from cloudjhub.local.calls import CallLog
 from cloudjhub.local.capacity import CapacityLimits
 from cloudjhub.local.faults import Faults
+from cloudjhub.local.images import Images
 from cloudjhub.local.lifecycle import Lifecycle
 from cloudjhub.local.machines.base import AttachedVolume, Machine, MachineSpec
 from cloudjhub.local.machines.disk import hostname_of
@@ -18,6 +20,10 @@ from cloudjhub.local.scheduler import Scheduler
 from cloudjhub.local.settings import LocalSettings
 from cloudjhub.local.stages import Stages
 from cloudjhub.local.volumes import Volumes, described
+from cloudjhub.local.vpc.credentials import RoleCredentials
+
+if TYPE_CHECKING:
+    from cloudjhub.local.vpc.serving import Serving
 
 
 class Engine:
@@ -40,16 +46,24 @@ class Engine:
         #: those of machines that boot; None with machines of other kinds
         self.disks = kind.booted.disks if kind.booted else None
         self.volumes = Volumes(self, state_dir / "volumes")
+        self.images = Images(self)
         self.capacity = CapacityLimits(self)
         self.faults = Faults(self)
         self.lifecycle = Lifecycle(self)
         self.store = persistence.Store(state_dir, self._frozen)
         self.backend.on_volume_deleted = self.volumes.deleted
+        #: keys that machines found in their metadata
+        self.role_keys = RoleCredentials()
+        #: the network of machines that boot; None with machines of other kinds
+        self.network: Serving | None = None
 
     def start(self) -> None:
         with self.lock:
+            if self.network:
+                self.network.start()
             self.scheduler.start()
             self.volumes.resume()
+            self.images.resume()
             self.lifecycle.resume()
             self.lifecycle.watch()
             self.store.start()
@@ -59,6 +73,8 @@ class Engine:
         self.scheduler.close()
         with ThreadPoolExecutor(self.settings.workers) as pool:
             list(pool.map(_power_off, [machine for _, machine in self.machines.on()]))
+        if self.network:
+            self.network.stop()
         if self.disks:
             self.disks.close()
         self.store.close()
@@ -66,9 +82,13 @@ class Engine:
     def changed(self) -> None:
         """Something that must survive has changed."""
         self.store.changed()
+        if self.network:
+            self.network.refresh()
 
     def can_host(self, cidr: str) -> bool:
         """Whether machines can have addresses of this subnet."""
+        if self.network:
+            return self.network.network.addresses.can_host(cidr)
         return self.machines.kind.variant == "standin" or network.is_loopback(cidr)
 
     def machine(self, instance_id: str) -> Machine:

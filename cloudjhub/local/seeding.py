@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudjhub.local.machines.disk import write_private
 from cloudjhub.local.settings import LocalEC2Error
+from cloudjhub.local.vpc import seeding as vpc_seeding
 
 if TYPE_CHECKING:
     from cloudjhub.local.engine import Engine
@@ -24,8 +25,9 @@ SUBNET_PREFIX = 20
 def seed(engine: "Engine", cidr: str) -> dict[str, str]:
     """Makes what is missing of: VPC, a subnet per zone, group, key pair, image. Returns ids.
 
-    Keys: ``vpc``, ``subnet-a``, ``subnet-b``, ``group``, ``image``. Raises LocalEC2Error where
-    the region lacks a zone.
+    Keys: ``vpc``, ``subnet-a``, ``subnet-b``, ``group``, ``image``, and for machines that boot
+    those of :func:`cloudjhub.local.vpc.seeding.seed`. Raises LocalEC2Error where the region lacks
+    a zone.
     """
     _check_zones(engine)
     backend, ids = engine.backend, engine.backend.seeded
@@ -38,6 +40,8 @@ def seed(engine: "Engine", cidr: str) -> dict[str, str]:
                 GROUP_NAME, "Workers of a local cluster", vpc_id=ids["vpc"]
             )
             ids["group"] = group.id
+        if engine.network:
+            vpc_seeding.seed(engine, cidr)
         if ids.get("image") not in backend.amis:
             ids["image"] = _seed_image(engine)
         _seed_key_pair(engine)

@@ -1,4 +1,4 @@
-"""HTTP on loopback: EC2 to our layer, other AWS services to plain moto, /_local to the controls."""
+"""HTTP: EC2 to our layer, other AWS services to plain moto, /_local to the controls."""
 
 import socket
 import struct
@@ -77,13 +77,13 @@ class _Handler(MotoRequestHandler):
 
 
 class Server:
-    """Serves in a thread, with a thread for every connection."""
+    """Serves at one address in a thread, with a thread for every connection."""
 
-    def __init__(self, engine: "Engine", port: int):
+    def __init__(self, engine: "Engine", port: int, address: str = "127.0.0.1"):
         handler = type("Handler", (_Handler,), {"engine": engine})
-        listening = _listen(port)
+        listening = _listen(address, port)
         self._server = make_server(
-            "127.0.0.1",
+            address,
             0,
             Application(engine),
             threaded=True,
@@ -110,16 +110,16 @@ class Server:
         self._server.server_close()
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(address: str, port: int) -> socket.socket:
     """Binds here and not in werkzeug, which prints and exits where the port is taken."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("127.0.0.1", port))
+        listening.bind((address, port))
         listening.listen(256)
     except OSError as error:
         listening.close()
         raise LocalEC2Error(
-            f"Cannot listen on 127.0.0.1:{port}: {error.strerror}.", "Choose another port."
+            f"Cannot listen on {address}:{port}: {error.strerror}.", "Choose another port."
         ) from error
     return listening

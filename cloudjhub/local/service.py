@@ -6,12 +6,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from cloudjhub.local import network, persistence, processes, seeding
+from cloudjhub.local import network, persistence, seeding
 from cloudjhub.local.engine import Engine
 from cloudjhub.local.faults import Faults
+from cloudjhub.local.machines.booted import reaper
 from cloudjhub.local.machines.fleet import Machines, choose_kind
 from cloudjhub.local.server import Server
 from cloudjhub.local.settings import LocalEC2Error, LocalSettings
+from cloudjhub.local.vpc import Network
+from cloudjhub.local.vpc.serving import Serving
 
 
 class LocalEC2:
@@ -27,7 +30,8 @@ class LocalEC2:
         self.settings = settings or LocalSettings()
         self._port = port
         self._engine: Engine | None = None
-        self._server: Server | None = None
+        self._servers: list[Server] = []
+        self._network: Network | None = None
         self._lock: IO[str] | None = None
         self._claim: network.NetworkClaim | None = None
         self._reaper: subprocess.Popen[bytes] | None = None
@@ -49,32 +53,55 @@ class LocalEC2:
         (self.state_dir / "machines").mkdir(mode=0o700, exist_ok=True)
         (self.state_dir / "volumes").mkdir(mode=0o700, exist_ok=True)
         # What a predecessor that was killed may have left.
-        processes.kill_all(processes.Finder(self.state_dir))
+        reaper.end_all(self.state_dir)
         kind = choose_kind(self.settings, self.state_dir)
         engine = Engine(self.state_dir, self.settings, kind)
-        if number := engine.backend.seeded.get("network"):
+        number = engine.backend.seeded.get("network")
+        if kind.variant == "booted":
+            self._open_network(engine, int(number) if number else None)
+        elif number:
             self._claim = network.reclaim(int(number), self.settings.ssh_port)
-        self._server = Server(engine, self._port)
+        self._listen(engine)
         self._reaper = self._start_reaper()
         self._engine = engine
         engine.start()
-        self._server.start()
+        for server in self._servers:
+            server.start()
+
+    def _open_network(self, engine: Engine, number: int | None) -> None:
+        """The VPC is claimed before it is seeded: the API has an address in it."""
+        self._network = Network(self.state_dir, number)
+        self._network.open()
+        engine.backend.seeded["network"] = str(self._network.number)
+        engine.backend.public_range = self._network.addresses.public
+        engine.network = Serving(engine, self._network)
+        if engine.machines.kind.booted:
+            engine.machines.kind.booted.network = self._network
+
+    def _listen(self, engine: Engine) -> None:
+        """On loopback, and where machines that boot can ask as well."""
+        self._servers = [Server(engine, self._port)]
+        if self._network:
+            port = self._servers[0].port
+            self._servers.append(Server(engine, port, self._network.host_address))
+            self._network.admit(port)
 
     def _start_reaper(self) -> subprocess.Popen[bytes]:
         """A process that outlives ours, should ours be killed, and then ends the machines."""
-        command = [sys.executable, "-I", "-S", processes.__file__, str(self.state_dir)]
+        package = Path(__file__).resolve().parents[2]
+        command = [sys.executable, "-m", reaper.__name__, str(self.state_dir)]
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            env={},
+            env={"PYTHONPATH": str(package)},
             cwd="/",
             start_new_session=True,
         )
 
     def stop(self) -> None:
         """Ends every process it started. Disks, volumes and what EC2 knows stay."""
-        if self._server:
-            self._server.stop()
+        for server in self._servers:
+            server.stop()
         if self._engine:
             self._engine.close()
         if self._reaper and self._reaper.stdin:
@@ -82,9 +109,12 @@ class LocalEC2:
             self._reaper.wait()
         if self._claim:
             self._claim.close()
+        if self._network:
+            self._network.close()
         if self._lock:
             self._lock.close()
-        self._server = self._engine = self._reaper = self._claim = self._lock = None
+        self._servers = []
+        self._engine = self._reaper = self._claim = self._network = self._lock = None
 
     def __enter__(self) -> "LocalEC2":
         self.start()
@@ -109,10 +139,11 @@ class LocalEC2:
 
     @property
     def endpoint_url(self) -> str:
-        """``http://127.0.0.1:PORT``."""
-        if self._server is None:
+        """On loopback; with machines that boot, at an address that they and this host reach."""
+        if not self._servers:
             raise LocalEC2Error("The local EC2 is not started.")
-        return f"http://127.0.0.1:{self._server.port}"
+        address = self._network.host_address if self._network else "127.0.0.1"
+        return f"http://{address}:{self._servers[0].port}"
 
     @property
     def variant(self) -> str:
@@ -142,10 +173,10 @@ class LocalEC2:
         the state folder that only its owner can read.
         """
         engine = self.engine
-        if self._claim is None:
+        if self._network is None and self._claim is None:
             self._claim = network.claim_free(self.settings.ssh_port)
             engine.backend.seeded["network"] = str(self._claim.number)
-        ids = seeding.seed(engine, self._claim.cidr)
+        ids = seeding.seed(engine, (self._network or self._claim).cidr)
         return seeding.server_config(engine, ids, self.endpoint_url)
 
     def environment(self) -> dict[str, str]:

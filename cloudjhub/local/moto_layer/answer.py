@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wrappers import Response
 
 from cloudjhub.local.moto_layer import refusals
+from cloudjhub.local.moto_layer.addresses import AddressCalls
 from cloudjhub.local.moto_layer.attributes import AttributeCalls
+from cloudjhub.local.moto_layer.images import ImageCalls
 from cloudjhub.local.moto_layer.launches import LaunchCalls
 from cloudjhub.local.moto_layer.listings import ListingCalls
 from cloudjhub.local.moto_layer.power import PowerCalls
@@ -23,7 +25,9 @@ log = logging.getLogger(__name__)
 _CODE = re.compile(rb"<Code>([^<]+)</Code>")
 
 
-class LocalResponse(LaunchCalls, PowerCalls, VolumeCalls, ListingCalls, AttributeCalls):
+class LocalResponse(
+    LaunchCalls, PowerCalls, VolumeCalls, ListingCalls, AttributeCalls, AddressCalls, ImageCalls
+):
     """moto's EC2 with our calls in front of its own."""
 
     def __init__(self, engine: "Engine"):

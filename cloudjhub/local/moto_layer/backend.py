@@ -5,15 +5,17 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Reservation
 
 from cloudjhub.local.moto_layer import refusals
+from cloudjhub.local.moto_layer.interfaces import AddressBackend
 from cloudjhub.local.moto_layer.models import (
     LocalInstance,
+    LocalSnapshot,
     LocalVolume,
     adopt_image,
     adopt_instance,
+    adopt_snapshot,
     adopt_volume,
 )
 
@@ -24,7 +26,7 @@ _INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 _VOLUME_ID = re.compile(r"vol-[0-9a-f]{8,17}")
 
 
-class LocalBackend(EC2Backend):
+class LocalBackend(AddressBackend):
     """Everything the local EC2 must not forget; the whole object is what is stored.
 
     An account without a default VPC: there, addresses would not be this computer's.
@@ -132,6 +134,9 @@ class LocalBackend(EC2Backend):
             self.on_volume_deleted(volume_id)
         return volume
 
+    def create_snapshot(self, *args: Any, **kwargs: Any) -> LocalSnapshot:
+        return adopt_snapshot(super().create_snapshot(*args, **kwargs))
+
     def _index(self, instance_id: str) -> None:
         # moto attaches the root volume in the middle of making the instance: the newest
         # reservation has it.
@@ -149,4 +154,5 @@ class LocalBackend(EC2Backend):
         instance = self.get_instance(instance_id)
         root = self.volumes[instance.root_volume_id]
         image = super().create_image(instance_id, *args, **kwargs)
+        image.ebs_snapshot.of_volume_id = root.id
         return adopt_image(image, root.size, instance.root_device_name)

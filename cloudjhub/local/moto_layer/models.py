@@ -3,7 +3,7 @@
 from typing import Any
 
 from moto.ec2.models.amis import Ami
-from moto.ec2.models.elastic_block_store import Volume
+from moto.ec2.models.elastic_block_store import Snapshot, Volume
 from moto.ec2.models.instances import Instance, StateReason
 
 STATE_CODES = {
@@ -148,6 +148,9 @@ def adopt_instance(instance: Instance) -> LocalInstance:
     for nic in instance.nics.values():
         # EC2's default for interfaces made with the instance; moto would keep their addresses.
         nic.delete_on_termination = True
+    if instance.nics:
+        # Also those that came with an interface, and the VPC's own where none was named.
+        instance.security_groups = list(instance.nics[0].group_set)
     return instance
 
 
@@ -165,5 +168,31 @@ def adopt_image(image: Ami, size_gib: int, root_device_name: str = "/dev/sda1") 
     image.virtualization_type = image.virtualization_type or "hvm"
     image.architecture = image.architecture or "x86_64"
     image.hypervisor = image.hypervisor or "xen"
-    image.ebs_snapshot.volume.size = size_gib
+    image.ebs_snapshot.size_gib = size_gib
     return image
+
+
+class LocalSnapshot(_QuickTags, Snapshot):
+    """A snapshot that stays as large as its volume was, in ``size_gib``."""
+
+    size_gib: int
+    of_volume_id: str
+
+    @property
+    def volume_size(self) -> int:
+        return self.size_gib
+
+    @property
+    def volume_id(self) -> str:
+        return self.of_volume_id
+
+    @property
+    def progress(self) -> str:
+        return "100%" if self.status == "completed" else "0%"
+
+
+def adopt_snapshot(snapshot: Snapshot) -> LocalSnapshot:
+    snapshot.__class__ = LocalSnapshot
+    snapshot.size_gib = int(snapshot.volume.size)
+    snapshot.of_volume_id = snapshot.volume.id
+    return snapshot

@@ -1,7 +1,7 @@
-"""Names of what a VPC puts on the host, and its removal. Standard library only: it runs alone too.
+"""Names of what a VPC puts on the host, and its removal. Standard library only: it runs alone.
 
-``python leftovers.py STATE_DIR`` waits until its standard input ends, which is when the local EC2 that
-started it is gone, however it went, and then removes what that one left.
+``python leftovers.py STATE_DIR`` waits until its standard input ends, which is when the local
+EC2 that started it is gone, however it went, and then removes what that one left.
 """
 
 import contextlib

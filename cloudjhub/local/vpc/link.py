@@ -1,11 +1,13 @@
 """One machine's place in the network."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloudjhub.local.settings import LocalEC2Error
 from cloudjhub.local.vpc import leftovers
-from cloudjhub.local.vpc.commands import ip
+from cloudjhub.local.vpc.commands import ip, run
 
 _NETWORK_UNIT = """\
 [Match]
@@ -94,12 +96,7 @@ def plug_in(link: Link, router: str) -> None:
 
 
 def is_plugged_in(link: Link, router: str) -> bool:
-    """Whether both ends are there, as after a reboot."""
-    if not link.netns.exists():
-        return False
-    from cloudjhub.local.settings import LocalEC2Error
-    from cloudjhub.local.vpc.commands import run
-
+    """Whether both ends are there, as after a reboot of the machine."""
     try:
         run("ip", "-n", router, "link", "show", link.device)
         run("ip", "-n", link.namespace, "link", "show", "host0")
@@ -109,11 +106,7 @@ def is_plugged_in(link: Link, router: str) -> bool:
 
 
 def unplug(link: Link, router: str) -> None:
-    """Takes it away, also under a machine that runs."""
-    from contextlib import suppress
-
-    from cloudjhub.local.settings import LocalEC2Error
-
+    """Takes it away, also under a machine that runs. Repeatable."""
     with suppress(LocalEC2Error):
         ip([f"link delete {link.device}"], namespace=router)
     with suppress(LocalEC2Error):

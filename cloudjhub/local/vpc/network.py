@@ -1,6 +1,7 @@
 """The network of one local EC2: a namespace that is its router, and a link to the host."""
 
 import ipaddress
+import socket
 import subprocess
 import sys
 import threading
@@ -37,6 +38,8 @@ class Network:
         self._loaded = ""
         #: address -> prefix length of its subnet
         self.prefix_of: Callable[[str], int] = lambda address: DEFAULT_PREFIX
+        #: called, without a lock, after a machine joined or left
+        self.on_change: Callable[[], None] = lambda: None
 
     # -- the whole -----------------------------------------------------------------------------
 
@@ -107,21 +110,24 @@ class Network:
 
     def join(self, instance_id: str, private_ip: str, mac: str) -> Link:
         """Gives a machine its link, or finds it again. Nothing passes before :meth:`apply`."""
+        wanted = self._link(instance_id, private_ip, mac)
         with self._lock:
-            wanted = self._link(instance_id, private_ip, mac)
             known = self._links.get(instance_id)
-            if known == wanted and link.is_plugged_in(wanted, self.namespace):
-                return wanted
-            self.leave(instance_id)
-            link.unplug(wanted, self.namespace)
-            link.plug_in(wanted, self.namespace)
-            self._links[instance_id] = wanted
-            return wanted
+            if known != wanted or not link.is_plugged_in(wanted, self.namespace):
+                for old in filter(None, (known, wanted)):
+                    link.unplug(old, self.namespace)
+                link.plug_in(wanted, self.namespace)
+                self._links[instance_id] = wanted
+        self.on_change()
+        return wanted
 
     def leave(self, instance_id: str) -> None:
         with self._lock:
-            if known := self._links.pop(instance_id, None):
+            known = self._links.pop(instance_id, None)
+            if known:
                 link.unplug(known, self.namespace)
+        if known:
+            self.on_change()
 
     def links(self) -> list[Link]:
         with self._lock:
@@ -157,7 +163,7 @@ class Network:
             self._ports.add(port)
             host.admit(self._id, self.addresses, self._ports)
 
-    def listen(self, address: str, port: int):
+    def listen(self, address: str, port: int) -> socket.socket:
         """A listening socket on one of the router's addresses."""
         return namespace.listen(self.namespace, address, port)
 
