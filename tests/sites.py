@@ -94,7 +94,7 @@ class Site:
             "ec2",
             region_name="us-east-1",
             endpoint_url=self.ec2.endpoint_url,
-            aws_access_key_id="behind",
+            aws_access_key_id="local",
             aws_secret_access_key="the-back",
         )
 

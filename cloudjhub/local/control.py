@@ -5,6 +5,7 @@
     GET    /_local                    which machines, which state folder
     GET    /_local/calls              counts by action
     GET    /_local/calls/log          the latest calls
+    GET    /_local/calls/authorized   the latest calls as IAM decided them
     POST   /_local/calls/reset
     GET    /_local/faults             what is ordered
     POST   /_local/faults/NAME        orders one; the body holds the arguments of Faults.NAME
@@ -25,6 +26,7 @@ FAULTS = (
     "hold",
     "let_go",
     "lag",
+    "profile_lag",
     "hang",
     "release",
     "die",
@@ -55,7 +57,10 @@ def _perform(engine: "Engine", request: Request, method: str, path: str) -> Any:
         return engine.calls.counts()
     if (method, path) == ("GET", "calls/log"):
         return engine.calls.log()
+    if (method, path) == ("GET", "calls/authorized"):
+        return [call.as_dict() for call in engine.authorization.calls()]
     if (method, path) == ("POST", "calls/reset"):
+        engine.authorization.reset()
         return engine.calls.reset()
     if (method, path) == ("GET", "faults"):
         return faults.as_dict()

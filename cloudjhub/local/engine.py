@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudjhub.local import network, persistence
+from cloudjhub.local.authorization import Authorization
 from cloudjhub.local.calls import CallLog
 from cloudjhub.local.capacity import CapacityLimits
 from cloudjhub.local.faults import Faults
@@ -41,6 +42,7 @@ class Engine:
         self.scheduler = Scheduler(settings.workers)
         self.stages = Stages(self.scheduler, settings)
         self.calls = CallLog()
+        self.authorization = Authorization(self)
         self.pieces = Pieces()
         self.machines = Machines(kind, self.spec)
         #: those of machines that boot; None with machines of other kinds

@@ -35,6 +35,7 @@ class Faults:
         self._engine = engine
         self._lock = threading.RLock()
         self.lag_seconds = 0.0
+        self.profile_lag_seconds = 0.0
         self.silence: Silence | None = None
         self._hung: dict[str, bool] = {}
         self._dying: set[str] = set()
@@ -61,6 +62,13 @@ class Faults:
             self.lag_seconds = float(seconds)
             if not self.lag_seconds:
                 self._engine.backend.show_all()
+
+    def profile_lag(self, seconds: float) -> None:
+        """EC2 does not know instance profiles made from now on for this long; 0: it knows all."""
+        with self._engine.lock:
+            self.profile_lag_seconds = float(seconds)
+            if not self.profile_lag_seconds:
+                self._engine.backend.iam.unknown_until.clear()
 
     def hang(self, instance_id: str, heals: bool = True) -> None:
         """The machine stops doing anything: its port accepts and says nothing.
@@ -133,6 +141,7 @@ class Faults:
         for instance_id in list(self._hung):
             self.release(instance_id)
         self.lag(0)
+        self.profile_lag(0)
         self._engine.stages.clear()
         settings = self._engine.settings
         with self._lock:
@@ -150,6 +159,7 @@ class Faults:
         return {
             **self._engine.stages.as_dict(),
             "lag": self.lag_seconds,
+            "profile_lag": self.profile_lag_seconds,
             "hang": dict(self._hung),
             "unreachable": self.silence,
             "throttle": self._buckets is not None,

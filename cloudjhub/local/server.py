@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request
 
 from cloudjhub.local import control
+from cloudjhub.local.moto_layer import other_services
 from cloudjhub.local.moto_layer.answer import LocalResponse
 from cloudjhub.local.settings import LocalEC2Error
 
@@ -31,14 +32,16 @@ class Application:
 
     def __init__(self, engine: "Engine"):
         self._engine = engine
-        # Security token service, IAM, SSM and the like: as moto has them, and forgotten at the
-        # end of the process.
+        # SSM and the like: as moto has them, for anybody, forgotten at the end of the process.
         self._others = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("PATH_INFO", "").startswith(control.PREFIX):
             return control.respond(self._engine, Request(environ))(environ, start_response)
-        if _service(environ) == "ec2":
+        service = _service(environ)
+        if service in other_services.SERVICES:
+            return other_services.answer(self._engine, service, environ)(environ, start_response)
+        if service == "ec2":
             response = LocalResponse(self._engine).answer(BackendRequest(environ))
             return response(environ, start_response)
         return self._others(environ, start_response)

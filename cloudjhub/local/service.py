@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from cloudjhub.local import network, persistence, seeding
+from cloudjhub.local.authorization import AuthorizedCall
 from cloudjhub.local.engine import Engine
 from cloudjhub.local.faults import Faults
 from cloudjhub.local.machines.booted import reaper
@@ -159,12 +160,17 @@ class LocalEC2:
         """``machines.get(instance_id)``: see :class:`cloudjhub.local.machines.base.Machine`."""
         return self.engine.machines
 
+    def authorized_calls(self) -> list[AuthorizedCall]:
+        """Who asked for what, on which resources, and whether IAM allowed it; oldest first."""
+        return self.engine.authorization.calls()
+
     def calls(self) -> dict[str, dict[str, int]]:
         """Action -> ``{"ok": n, "throttled": n, "error": n}`` since the start or the reset."""
         return self.engine.calls.counts()
 
     def reset_calls(self) -> None:
         self.engine.calls.reset()
+        self.engine.authorization.reset()
 
     def seed(self) -> dict[str, Any]:
         """Makes VPC, subnets, security group, key pair and image, or finds them again.

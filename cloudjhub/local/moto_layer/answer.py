@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
 
+from cloudjhub.local.identity import access_key_of
 from cloudjhub.local.moto_layer import refusals
 from cloudjhub.local.moto_layer.addresses import AddressCalls
 from cloudjhub.local.moto_layer.attributes import AttributeCalls
@@ -42,6 +43,7 @@ class LocalResponse(
             self.setup_class(request)
             action = self._get_action()
             self._admit(action)
+            self._authorize(action, request)
             status, headers, body = self._perform(action)
         except Refusal as refusal:
             status, headers = refusal.status, {}
@@ -66,6 +68,16 @@ class LocalResponse(
         narrowed = bool(self._filters_from_querystring() or self.param("MaxResults"))
         if not self.engine.faults.admit(action, narrowed=narrowed, instances=self._touched(action)):
             raise refusals.throttled()
+
+    def _authorize(self, action: str, request: Any) -> None:
+        with self.engine.lock:
+            self.engine.authorization.check(
+                "ec2",
+                action,
+                self.params,
+                access_key_id=access_key_of(self.headers.get("Authorization", "")),
+                source_ip=request.environ.get("REMOTE_ADDR", ""),
+            )
 
     def _touched(self, action: str) -> int:
         if action == "RunInstances":

@@ -8,6 +8,7 @@ from typing import Any
 from moto.ec2.models.instances import Reservation
 
 from cloudjhub.local.moto_layer import refusals
+from cloudjhub.local.moto_layer.iam import LocalIam
 from cloudjhub.local.moto_layer.interfaces import AddressBackend
 from cloudjhub.local.moto_layer.models import (
     LocalInstance,
@@ -39,10 +40,17 @@ class LocalBackend(AddressBackend):
         #: ids of what seed() made, by what it is
         self.seeded: dict[str, str] = {}
         self.instances: dict[str, LocalInstance] = {}
+        self.iam = LocalIam(account_id)
         self.on_volume_deleted: Callable[[str], None] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"on_volume_deleted": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "iam" not in state:
+            # Saved before IAM was kept.
+            self.iam = LocalIam(self.account_id)
 
     def create_default_vpc(self) -> Any:
         return None

@@ -8,14 +8,14 @@ from moto.ec2.models.instances import Reservation
 from moto.ec2.models.subnets import Subnet
 
 from cloudjhub.local.moto_layer import refusals, rendering, tokens
-from cloudjhub.local.moto_layer.base import LocalCalls
 from cloudjhub.local.moto_layer.models import LocalInstance
+from cloudjhub.local.moto_layer.profiles import ProfileCalls
 from cloudjhub.local.moto_layer.refusals import Refusal
 
 DEFAULT_INSTANCE_TYPE = "m1.small"
 
 
-class LaunchCalls(LocalCalls):
+class LaunchCalls(ProfileCalls):
     """RunInstances."""
 
     def run_instances(self) -> str:
@@ -26,13 +26,16 @@ class LaunchCalls(LocalCalls):
         if token and (known := tokens.find(self.ec2_backend, key, fingerprint)):
             return self._launched(self._launched_before(known))
         self._check_launch(subnet)
+        profile = self._asked_profile()
         self.error_on_dryrun()
+        self.params.pop("IamInstanceProfile", None)
         self.params["MinCount"] = self._grant(subnet)
         self.params["InstanceType"] = self._instance_type()
         reservation = super().run_instances().result
         if token:
             self.ec2_backend.client_tokens[key] = (fingerprint, reservation.id)
         self._finish_volumes(reservation.instances)
+        self._give_profile(reservation.instances, profile)
         self.engine.lifecycle.launched(reservation.instances)
         return self._launched(reservation)
 
