@@ -90,7 +90,7 @@ class FakeEC2:
             self.calls.append((action, *arguments))
             failure = self.failures[action].popleft() if self.failures[action] else None
         if action in self.gates:
-            assert self.gates[action].wait(20), f"nobody let {action} go on"
+            assert self.gates[action].wait(60), f"nobody let {action} go on"
         if failure is not None:
             raise failure
 
@@ -222,4 +222,4 @@ def students(count) -> list[Owner]:
 async def all_of(*waits) -> list:
     """The answers or errors of all, within a reasonable time."""
     waiting = asyncio.gather(*waits, return_exceptions=True)
-    return await asyncio.wait_for(waiting, 30)
+    return await asyncio.wait_for(waiting, 60)

@@ -159,7 +159,7 @@ async def test_who_waits_for_a_fresh_view_hears_when_the_fleet_closes(ec2, quick
     await called(ec2, "list")
     go_on.set()
     await fleet.aclose()
-    await asyncio.wait([waiting], timeout=10)
+    await asyncio.wait([waiting], timeout=60)
     assert waiting.done()
 
 

@@ -28,7 +28,7 @@ def home_of(fleet, report):
     async def find(machine, owner=ADA):
         await fleet.view.next_listing()
         await fleet.view.next_listing()
-        return await asyncio.wait_for(home_volume_of(fleet, machine, owner, report), 20)
+        return await asyncio.wait_for(home_volume_of(fleet, machine, owner, report), 60)
 
     return find
 

@@ -123,7 +123,7 @@ async def test_a_machine_stuck_in_pending_is_switched_off_once_ec2_allows(world)
     starting = asyncio.ensure_future(world.start())
     await called(world.ec2, "force-stop")
     world.ec2.change(machine.id, state="running")  # just after the refused stop
-    await asyncio.wait_for(called(world.ec2, "force-stop", times=2), 10)
+    await asyncio.wait_for(called(world.ec2, "force-stop", times=2), 60)
     world.ec2.held.clear()
     world.deaf.clear()
     assert (await starting).id == machine.id

@@ -54,9 +54,9 @@ async def test_a_launch_that_dies_is_an_error_with_amazons_reason(world):
     assert world.ec2.count("run") == 1
 
 
-async def test_a_machine_that_stops_again_and_again_is_an_error_with_the_reason(world):
+async def test_a_machine_that_stops_again_and_again_is_an_error_with_the_reason(world, monkeypatch):
     machine = world.ec2.add("stopped", tags=owner_tags(ADA))
-    machine_module._LISTING_LAG_SECONDS = 0.0  # put back by the world fixture's monkeypatch
+    monkeypatch.setattr(machine_module, "_LISTING_LAG_SECONDS", 0.0)
 
     def falls_over(machines):
         if world.ec2.machines[machine.id].state in ("pending", "running"):

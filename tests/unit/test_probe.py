@@ -61,7 +61,7 @@ def deserted_port():
 )
 async def test_only_an_ssh_banner_is_an_answer_of_sshd(peer, answers):
     async with peer.listening() as port:
-        assert await sshd_answers(HOST, port) is answers
+        assert await sshd_answers(HOST, port, timeout_seconds=60) is answers
 
 
 async def test_a_banner_in_two_pieces_is_a_banner():
@@ -74,7 +74,8 @@ async def test_a_banner_in_two_pieces_is_a_banner():
 
     server = await asyncio.start_server(talk, HOST, 0)
     async with server:
-        assert await sshd_answers(HOST, server.sockets[0].getsockname()[1])
+        port = server.sockets[0].getsockname()[1]
+        assert await sshd_answers(HOST, port, timeout_seconds=60)
 
 
 async def test_a_machine_that_accepts_and_says_nothing_does_not_answer():
@@ -89,14 +90,15 @@ async def test_a_machine_without_sshd_does_not_answer(deserted_port):
 async def test_asking_sshd_sends_it_nothing():
     peer = Peer(BANNER)
     async with peer.listening() as port:
-        await sshd_answers(HOST, port)
+        assert await sshd_answers(HOST, port, timeout_seconds=60)
     assert peer.heard == b""
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 500, 503])
 async def test_a_server_that_answers_with_any_status_is_alive(status):
     async with Peer(f"HTTP/1.1 {status} X\r\n\r\n".encode()).listening() as port:
-        assert await notebook_answers(HOST, port, "/user/ada/api") is Answer.ALIVE
+        answer = await notebook_answers(HOST, port, "/user/ada/api", timeout_seconds=60)
+    assert answer is Answer.ALIVE
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,8 @@ async def test_a_port_that_does_not_speak_http_is_silent(peer):
 
 
 async def test_a_port_where_nobody_listens_refuses(deserted_port):
-    assert await notebook_answers(HOST, deserted_port, "/api") is Answer.REFUSED
+    answer = await notebook_answers(HOST, deserted_port, "/api", timeout_seconds=60)
+    assert answer is Answer.REFUSED
 
 
 async def test_the_question_is_a_plain_get_of_the_path():
@@ -123,7 +126,8 @@ async def test_the_question_is_a_plain_get_of_the_path():
     server = await asyncio.start_server(answer, HOST, 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        assert await notebook_answers(HOST, port, "/user/a%20b/api") is Answer.ALIVE
+        answer = await notebook_answers(HOST, port, "/user/a%20b/api", timeout_seconds=60)
+    assert answer is Answer.ALIVE
     request = (await heard).decode()
     assert request.startswith("GET /user/a%20b/api HTTP/1.0\r\n")
     assert "\r\nHost: 127.0.0.1\r\n" in request

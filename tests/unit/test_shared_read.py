@@ -49,7 +49,7 @@ def ask(shared, count):
 
 
 async def answers_of(asks):
-    return await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+    return await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 60)
 
 
 async def test_all_who_ask_at_once_share_one_read(shared, source):

@@ -154,7 +154,7 @@ async def test_an_unexpected_error_is_logged_whole_and_the_looking_goes_on(
     view = running()
     with view.watching():
         while not shown(view):
-            await asyncio.wait_for(view.changed(), 10)
+            await asyncio.wait_for(view.changed(), 60)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR and record.exc_info
 
@@ -163,11 +163,11 @@ async def test_waiters_hear_of_a_failed_look_and_the_next_succeeds(listings, run
     listings.errors = [EC2Unreachable("gone", action="DescribeInstances")] * 2
     view = running()
     with pytest.raises(EC2Unreachable):
-        await asyncio.wait_for(view.refreshed(), 10)
+        await asyncio.wait_for(view.refreshed(), 60)
     # The second failure may belong to that waiter or to the next one.
     for _ in range(2):
         try:
-            await asyncio.wait_for(view.refreshed(), 10)
+            await asyncio.wait_for(view.refreshed(), 60)
             break
         except EC2Unreachable:
             pass
