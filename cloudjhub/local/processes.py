@@ -1,13 +1,8 @@
-"""Finding and ending the processes of machines. Standard library only: it also runs alone.
-
-``python processes.py STATE_DIR`` waits until its standard input ends, which is when the
-server that started it is gone, however it went, and then ends what that server left behind.
-"""
+"""Finding and ending the processes of machines. Standard library only: the reaper uses it too."""
 
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -133,16 +128,3 @@ def _children(pid: int) -> list[int]:
             listed = Path(f"/proc/{pid}/task/{task}/children").read_text()
             children.extend(int(child) for child in listed.split())
     return [child for child in children if start_time(child)]
-
-
-def main() -> None:
-    """Waits for the server's end, then cleans up after it."""
-    state_dir = Path(sys.argv[1])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    sys.stdin.buffer.read()
-    kill_all(Finder(state_dir))
-
-
-if __name__ == "__main__":
-    main()

@@ -61,15 +61,6 @@ def folders() -> list[Path]:
     return [path for path in found if path.is_absolute() and path.is_dir()]
 
 
-def resolver_text() -> str:
-    """A resolv.conf that is good inside: a resolver on the host's loopback is not."""
-    for name in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
-        text = _read(name)
-        if re.search(r"^nameserver\s+(?!127\.|::1)", text, re.MULTILINE):
-            return text
-    return ""
-
-
 def apt_lines() -> list[str]:
     """apt's settings of mirrors and proxies, as apt.conf has them."""
     if shutil.which("apt-config") is None:

@@ -33,6 +33,9 @@ class Link(Protocol):
     def network_unit(self) -> str:
         """The text of /etc/systemd/network/10-host0.network."""
 
+    @property
+    def name_server(self) -> str: ...
+
 
 class Network(Protocol):
     """Where machines get their links; every method can be repeated."""
@@ -223,9 +226,7 @@ class BootedMachine:
         network = files / "etc" / "systemd" / "network"
         network.mkdir(parents=True)
         (network / "10-host0.network").write_text(link.network_unit)
-        resolver = getattr(link, "resolver", None)
-        text = f"nameserver {resolver}\n" if resolver else host_settings.resolver_text()
-        (files / "etc" / "resolv.conf").write_text(text)
+        (files / "etc" / "resolv.conf").write_text(f"nameserver {link.name_server}\n")
         if not settled.exists():
             host_settings.write(files)
             settled.touch()
