@@ -8,6 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from cloudjhub import __version__
 
@@ -17,12 +18,13 @@ _OLDEST_PYTHON = (3, 10)
 
 @dataclass(frozen=True)
 class Verb:
-    """``module`` has ``main(arguments, prog=...) -> int``; ``needs`` says how to get the rest."""
+    """``module`` has ``main(arguments, prog=...) -> int``."""
 
     name: str
     does: str
     module: str
-    needs: str = "pip install -r launch_cluster/requirements.txt"
+    needs: tuple[str, ...] = ("boto3", "paramiko", "pydantic")
+    install: str = "pip install -r launch_cluster/requirements.txt"
 
 
 VERBS = (
@@ -36,7 +38,8 @@ VERBS = (
         "demo",
         "the whole system on this computer, without an AWS account",
         "cloudjhub.demo.__main__",
-        needs="pip install 'cloudjhub[local]' (in a checkout, scripts/demo installs it by itself)",
+        needs=("jupyterhub", "jupyterlab", "moto"),
+        install="pip install 'cloudjhub[local]', or scripts/demo, which installs it by itself",
     ),
 )
 
@@ -84,13 +87,10 @@ def run(name: str, arguments: Sequence[str] | None = None, *, prog: str) -> int:
     verb = next(verb for verb in VERBS if verb.name == name)
     given = list(sys.argv[1:] if arguments is None else arguments)
     module = verb.module if "." in verb.module else f"cloudjhub.deploy.{verb.module}"
-    try:
-        loaded = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "cloudjhub":
-            raise
-        print(f"{prog}: {error.name} is not installed; {verb.needs}.", file=sys.stderr)
+    if missing := [each for each in verb.needs if find_spec(each) is None]:
+        print(f"{prog}: {', '.join(missing)}: not installed; {verb.install}.", file=sys.stderr)
         return _REFUSED
+    loaded = importlib.import_module(module)
     if name == "demo":
         sys.argv = [prog, *given]
         return loaded.main()

@@ -45,20 +45,13 @@ def checked_name(cluster: str) -> str:
 
 
 def clusters(ec2: Service) -> list[str]:
-    """Names of the clusters of this region that have more than ended machines."""
+    """Names of the clusters of this region. EC2 lists tags of what is gone for a while, so each
+    is looked at."""
     filters = [{"Name": "key", "Values": [CLUSTER_TAG]}]
-    found: dict[str, str] = {}
-    for page in ec2.pages("describe_tags", Filters=filters):
-        found |= {tag["ResourceId"]: tag["Value"] for tag in page["Tags"]}
-    machines = {i: name for i, name in found.items() if i.startswith("i-")}
-    names = {name for resource_id, name in found.items() if resource_id not in machines}
-    # EC2 goes on listing a machine for an hour after its end, with its tags.
-    ended_only = {name for name in machines.values() if name not in names}
-    return sorted(names | {name for name in ended_only if _has_machines(ec2, name)})
-
-
-def _has_machines(ec2: Service, name: str) -> bool:
-    return bool(re.fullmatch(CLUSTER_NAME, name)) and bool(Listing(name, ec2).machines())
+    pages = ec2.pages("describe_tags", Filters=filters)
+    names = {tag["Value"] for page in pages for tag in page["Tags"]}
+    possible = sorted(name for name in names if re.fullmatch(CLUSTER_NAME, name))
+    return [name for name in possible if Listing(name, ec2).everything()]
 
 
 class Listing:

@@ -133,7 +133,7 @@ class Removal:
 
     def delete_key_pair(self, pair: KeyPairFound) -> None:
         """Delete a key pair."""
-        self._quietly(self._ec2, "delete_key_pair", KeyPairId=self._own(pair).id)
+        self._quietly(self._ec2, "delete_key_pair", KeyName=self._own(pair).key_name)
 
     # -- access
 

@@ -122,14 +122,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Columns as wide as what stands in them; numbers stand at the right."""
+    """Columns as wide as what stands in them."""
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
-        "  ".join(_cell(text, width) for text, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
-
-
-def _cell(text: str, width: int) -> str:
-    return text.rjust(width) if text[:1].isdigit() or text[:1] in "$?" else text.ljust(width)

@@ -1,0 +1,215 @@
+"""``cloudjhub status``: what runs, whose it is, since when, and what it costs."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from cloudjhub.account.inventory import DiskFound, Inventory, MachineFound
+from cloudjhub.deploy import sources
+from cloudjhub.deploy.costs import Costs, Sum
+from cloudjhub.deploy.desk import DONE, Desk, counted, desk, ended, known, say, table, unknown
+from cloudjhub.deploy.prices import DATED, HOURS_PER_MONTH
+from cloudjhub.deploy.settings import Account
+from cloudjhub.naming import BUILDER_ROLE
+
+DESCRIPTION = """What a cluster has: the manager's address, users' machines, their homes, and what
+all of it costs now and at rest. Changes nothing. Exit codes: 0 shown, 1 no such cluster or AWS
+cannot be asked, 2 wrong arguments."""
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """The verb's arguments."""
+    made = sources.Parser(prog=prog, description=DESCRIPTION)
+    sources.add_arguments(made, Account)
+    made.add_argument("--json", action="store_true", help="for programs: one JSON object")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
+    """The verb; gives its exit code."""
+    options = parser(prog).parse_args(arguments)
+    return ended(lambda: _show(desk(sources.read(options, Account)), as_json=options.json))
+
+
+def _show(at: Desk, *, as_json: bool) -> int:
+    found = known(at)
+    if found is None:
+        return unknown(at)
+    costs = Costs(at.account.region)
+    if as_json:
+        say(json.dumps(as_data(found, costs), indent=2))
+    else:
+        say(as_text(found, costs, datetime.now(timezone.utc)))
+    return DONE
+
+
+# -- for people
+
+
+def as_text(found: Inventory, costs: Costs, now: datetime) -> str:
+    """Everything as tables, with the totals at the end."""
+    parts = [
+        _headline(found, costs, now),
+        _machines(found, costs, now),
+        _homes(found, costs),
+        _rest(found, costs),
+        _totals(found, costs),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _headline(found: Inventory, costs: Costs, now: datetime) -> str:
+    manager = found.manager
+    if manager is None:
+        return (
+            f"Cluster {found.cluster} in {costs.region} has no manager: its launch has not "
+            "finished, or its teardown."
+        )
+    where = manager.public_ip or manager.private_ip or "no address"
+    return (
+        f"Cluster {found.cluster} in {costs.region}\n"
+        f"Manager {manager.id} ({manager.instance_type}) at {where}: {manager.state} "
+        f"{_since(manager, now)}, {costs.machine_hour(manager)} an hour"
+    )
+
+
+def _machines(found: Inventory, costs: Costs, now: datetime) -> str:
+    machines = [*found.workers, *found.builders]
+    if not machines:
+        return "No users' machines."
+    rows = [
+        (
+            _whose(machine),
+            machine.id,
+            machine.instance_type,
+            _state(machine),
+            _since(machine, now),
+            str(costs.machine_hour(machine)),
+            machine.image_id,
+        )
+        for machine in sorted(machines, key=lambda machine: (machine.role, _whose(machine)))
+    ]
+    head = ("OWNER", "MACHINE", "TYPE", "STATE", "STARTED", "USD/HOUR", "AMI")
+    return f"{_how_many(found)}\n{table(head, rows)}"
+
+
+def _how_many(found: Inventory) -> str:
+    running = sum(machine.state in ("pending", "running") for machine in found.workers)
+    return f"{counted(len(found.workers), 'machine')} of users, {running} of them on"
+
+
+def _whose(machine: MachineFound) -> str:
+    if machine.role == BUILDER_ROLE:
+        return "(builds the worker AMI)"
+    return machine.owner or "(spare)"
+
+
+def _state(machine: MachineFound) -> str:
+    return f"{machine.state}, hibernated" if machine.hibernated else machine.state
+
+
+def _since(machine: MachineFound, now: datetime) -> str:
+    if machine.launched_at is None:
+        return "-"
+    minutes = max(0, int((now - machine.launched_at).total_seconds() // 60))
+    age = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+    age = age if minutes < 2880 else f"{minutes // 1440} days"
+    return f"since {machine.launched_at:%Y-%m-%d %H:%M} UTC ({age})"
+
+
+def _homes(found: Inventory, costs: Costs) -> str:
+    if not found.homes:
+        return "No homes on volumes of their own."
+    rows = [
+        (
+            disk.owner or "(owner's tag is lost)",
+            disk.id,
+            f"{disk.size_gib} GiB",
+            disk.attached_to or "not attached",
+            str(costs.disk_month(disk)),
+        )
+        for disk in sorted(found.homes, key=lambda disk: (disk.owner, disk.id))
+    ]
+    total = costs.disks_month(found.homes)
+    head = ("OWNER", "HOME", "SIZE", "MACHINE", "USD/MONTH")
+    return f"{counted(len(found.homes), 'home')}, {total} a month\n{table(head, rows)}"
+
+
+def _rest(found: Inventory, costs: Costs) -> str:
+    others = [disk for disk in found.disks if disk not in found.homes]
+    lines = [f"Worker AMI {image.id} ({image.title}), {image.state}" for image in found.images]
+    if others:
+        what = counted(len(others), "other volume")
+        lines.append(f"{what} (system disks, blank homes), {costs.disks_month(others)} a month")
+    if found.snapshots:
+        what = counted(len(found.snapshots), "snapshot")
+        lines.append(f"{what}, at most {costs.snapshots_month(found.snapshots)} a month")
+    return "\n".join(lines)
+
+
+def _totals(found: Inventory, costs: Costs) -> str:
+    return (
+        f"Now {costs.hour_now(found)} an hour. At rest, with every user's machine stopped: "
+        f"{costs.month_at_rest(found)} a month.\n"
+        f"On-demand prices as of {DATED}, without taxes, traffic and the network's NAT gateway."
+    )
+
+
+# -- for programs
+
+
+def as_data(found: Inventory, costs: Costs) -> dict[str, Any]:
+    """The same as plain values; times in ISO 8601, amounts in USD, null where no price is known."""
+    return {
+        "cluster": found.cluster,
+        "region": costs.region,
+        "manager": _machine_data(found.manager, costs) if found.manager else None,
+        "machines": [_machine_data(machine, costs) for machine in found.workers],
+        "builders": [_machine_data(machine, costs) for machine in found.builders],
+        "homes": [_disk_data(disk, costs) for disk in found.homes],
+        "other_volumes": [
+            _disk_data(disk, costs) for disk in found.disks if disk not in found.homes
+        ],
+        "images": [{"id": image.id, "state": image.state} for image in found.images],
+        "snapshots": [
+            {"id": each.id, "state": each.state, "volume": each.volume_id, "owner": each.owner}
+            for each in found.snapshots
+        ],
+        "usd_per_hour_now": _usd(costs.hour_now(found)),
+        "usd_per_month_at_rest": _usd(costs.month_at_rest(found)),
+        "hours_per_month": HOURS_PER_MONTH,
+    }
+
+
+def _machine_data(machine: MachineFound, costs: Costs) -> dict[str, Any]:
+    return {
+        "id": machine.id,
+        "owner": machine.owner or None,
+        "role": machine.role,
+        "state": machine.state,
+        "hibernated": machine.hibernated,
+        "type": machine.instance_type,
+        "image": machine.image_id,
+        "started_at": machine.launched_at.isoformat() if machine.launched_at else None,
+        "public_ip": machine.public_ip,
+        "private_ip": machine.private_ip,
+        "home": machine.home_volume_id,
+        "usd_per_hour": _usd(costs.machine_hour(machine)),
+    }
+
+
+def _disk_data(disk: DiskFound, costs: Costs) -> dict[str, Any]:
+    return {
+        "id": disk.id,
+        "owner": disk.owner or None,
+        "size_gib": disk.size_gib,
+        "state": disk.state,
+        "machine": disk.attached_to,
+        "usd_per_month": _usd(costs.disk_month(disk)),
+    }
+
+
+def _usd(amount: Sum) -> float | None:
+    return None if amount.partial else round(amount.amount, 4)

@@ -1,0 +1,161 @@
+"""The end of users' machines, their homes kept, kept as snapshots, or deleted."""
+
+import pytest
+from deploy.made_clusters import Place, gone
+
+from cloudjhub.ec2_values import tags_from
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = "terminate_all_workers.py"
+
+
+def test_without_yes_it_only_says_what_would_happen(place: Place):
+    made = place.cluster("class1")
+    before = place.everything()
+    done = place.run(SCRIPT, "class1")
+    assert done.returncode == 0, done.stderr
+    for machine in made.workers.values():
+        assert machine in done.stdout
+    assert "Kept: 2 homes" in done.stdout and "a month" in done.stdout
+    assert f"Kept: the manager {made.ids['manager']}" in done.stdout
+    assert "Nothing was changed. Add --yes" in done.stdout
+    assert not gone(before, place.everything())
+
+
+def test_users_machines_end_and_nothing_else_does(place: Place):
+    made, other, stranger = place.cluster("class1"), place.cluster("other"), place.stranger()
+    spare = place.machine("class1", "worker", group=made.ids["worker-group"], home=True)
+    place.until_running(spare)
+    blank = place.home_of(spare)
+    before = place.everything()
+    done = place.run(SCRIPT, "class1", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    missing = gone(before, place.everything())
+    assert missing["machines"] == {*made.workers.values(), spare}
+    assert missing.keys() == {"machines", "volumes"}
+    assert blank in missing["volumes"]
+    assert not missing["volumes"] & {*made.homes.values(), *other.homes.values()}
+    assert stranger["volume"] not in missing["volumes"]
+    again = place.run(SCRIPT, "class1", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert "No users' machines." in again.stdout
+
+
+def test_every_state_of_a_machine_ends(place: Place):
+    made = place.cluster("class1", ["stopped", "stopping", "going"])
+    api, workers = place.api, made.workers
+    api.stop_instances(InstanceIds=[workers["stopped"]])
+    place.until(lambda: place.state(workers["stopped"]) == "stopped", "a stopped machine")
+    place.worker(made, "on")
+    for stage in ("stopping", "shutting_down", "pending"):
+        place.ec2.faults.hold(stage)
+    api.stop_instances(InstanceIds=[workers["stopping"]])
+    api.terminate_instances(InstanceIds=[workers["going"]])
+    place.machine("class1", "worker", group=made.ids["worker-group"])
+    shown = place.run(SCRIPT, "class1")
+    for state in ("stopped", "stopping", "shutting-down", "pending", "running"):
+        assert f" {state} " in shown.stdout, state
+    place.ec2.faults.clear()
+    done = place.run(SCRIPT, "class1", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert place.everything()["machines"] == {made.ids["manager"]}
+
+
+def test_a_protected_machine_is_named_and_the_others_end(place: Place):
+    made = place.cluster("class1", ["ada", "bob", "eve"])
+    place.api.modify_instance_attribute(
+        InstanceId=made.workers["bob"], DisableApiTermination={"Value": True}
+    )
+    done = place.run(SCRIPT, "class1", "--yes", "--homes", "delete")
+    assert done.returncode == 1
+    assert f"machine {made.workers['bob']}: it is protected against termination" in done.stdout
+    left = place.everything()
+    assert left["machines"] == {made.ids["manager"], made.workers["bob"]}
+    # Of a machine that stays, the home stays too.
+    assert made.homes["bob"] in left["volumes"]
+    assert not left["volumes"] & {made.homes["ada"], made.homes["eve"]}
+    place.api.modify_instance_attribute(
+        InstanceId=made.workers["bob"], DisableApiTermination={"Value": False}
+    )
+    again = place.run(SCRIPT, "class1", "--yes", "--homes", "delete")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert made.homes["bob"] not in place.everything()["volumes"]
+
+
+def test_machines_that_do_not_end_in_time_are_named(place: Place):
+    made = place.cluster("class1", ["ada"])
+    place.ec2.faults.hold("shutting_down")
+    done = place.run(SCRIPT, "class1", "--yes", "--wait-seconds", "1")
+    assert done.returncode == 1
+    assert f"machine {made.workers['ada']}: still shutting-down" in done.stdout
+
+
+def test_homes_become_snapshots_with_their_owners_tags(place: Place):
+    made = place.cluster("class1")
+    owner_of = {home: owner for owner, home in made.homes.items()}
+    before = place.everything()
+    done = place.run(SCRIPT, "class1", "--yes", "--homes", "snapshot")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = place.everything()
+    assert made.homes.keys() == {"ada", "bob"}
+    assert not after["volumes"] & set(made.homes.values())
+    new = after["snapshots"] - before["snapshots"]
+    described = place.api.describe_snapshots(SnapshotIds=list(new))["Snapshots"]
+    assert {raw["VolumeId"] for raw in described} == set(made.homes.values())
+    for raw in described:
+        tags = tags_from(raw)
+        assert tags["cloudjhub:cluster"] == "class1"
+        assert tags["cloudjhub:role"] == "home-snapshot"
+        assert tags["cloudjhub:user"] == owner_of[raw["VolumeId"]]
+        assert "cloudjhub:server" in tags
+        assert raw["State"] == "completed"
+
+
+@pytest.mark.parametrize("said", ["Terminating", "terminated", "begun", "Deleted home"])
+def test_killed_in_the_middle_and_run_again_no_home_is_lost_or_doubled(place: Place, said: str):
+    made = place.cluster("class1", ["ada"])
+    before = place.everything()
+    assert place.killed_at(said, SCRIPT, "class1", "--yes", "--homes", "snapshot")
+    done = place.run(SCRIPT, "class1", "--yes", "--homes", "snapshot")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = place.everything()
+    assert made.homes["ada"] not in after["volumes"]
+    assert len(after["snapshots"] - before["snapshots"]) == 1
+
+
+def test_homes_are_deleted_for_who_types_the_clusters_name(place: Place):
+    made = place.cluster("class1", ["ada"])
+    before = place.everything()
+    for typed in ("", "\n", "class2\n", "yes\n"):
+        done = place.run(SCRIPT, "class1", "--homes", "delete", typed=typed)
+        assert done.returncode == 0
+        assert "Nothing was changed" in done.stdout
+        assert not gone(before, place.everything())
+    done = place.run(SCRIPT, "class1", "--homes", "delete", typed="class1\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    left = place.everything()
+    assert left["machines"] == {made.ids["manager"]}
+    assert made.homes["ada"] not in left["volumes"]
+
+
+def test_a_home_that_is_in_use_again_is_left_alone(place: Place):
+    """Its owner logged in while the others' machines ended."""
+    made = place.cluster("class1", ["ada", "bob"])
+    place.api.terminate_instances(InstanceIds=[made.workers["ada"]])
+    place.until(lambda: place.state(made.workers["ada"]) == "terminated", "ada's machine to end")
+    elsewhere = place.stranger()["machine"]
+    place.api.attach_volume(VolumeId=made.homes["ada"], InstanceId=elsewhere, Device="/dev/sdf")
+    done = place.run(SCRIPT, "class1", "--yes", "--homes", "delete", "--wait-seconds", "3")
+    assert done.returncode == 1
+    assert f"home {made.homes['ada']} of ada" in done.stdout and elsewhere in done.stdout
+    left = place.everything()
+    assert made.homes["ada"] in left["volumes"]
+    assert made.homes["bob"] not in left["volumes"]
+
+
+def test_an_unknown_cluster(place: Place):
+    place.cluster("class1", [])
+    done = place.run(SCRIPT, "klass1", "--yes")
+    assert done.returncode == 1
+    assert "there are: class1" in done.stderr
