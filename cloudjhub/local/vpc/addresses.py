@@ -8,7 +8,7 @@ FIRST_NUMBER = 64
 #: local EC2s with a VPC of their own that can run at once
 NUMBERS = 16
 #: RFC 5737: never in use on the Internet. Each VPC takes a sixteenth of it.
-_PUBLIC = ipaddress.ip_network("203.0.113.0/24")
+PUBLIC = ipaddress.ip_network("203.0.113.0/24")
 #: RFC 5737 as well: what the host looks like from outside
 _OUTSIDE = ipaddress.ip_network("198.51.100.0/24")
 
@@ -50,7 +50,7 @@ class Addresses:
 
     @cached_property
     def public(self) -> ipaddress.IPv4Network:
-        return list(_PUBLIC.subnets(new_prefix=28))[self.number - FIRST_NUMBER]
+        return list(PUBLIC.subnets(new_prefix=28))[self.number - FIRST_NUMBER]
 
     def can_host(self, cidr: str) -> bool:
         """Whether machines can have the addresses of this subnet."""

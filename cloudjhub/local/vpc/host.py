@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from cloudjhub.local.vpc import leftovers
-from cloudjhub.local.vpc.addresses import Addresses
+from cloudjhub.local.vpc.addresses import PUBLIC, Addresses
 from cloudjhub.local.vpc.commands import ip, nft
 
 #: the namespace's end of the link
@@ -59,13 +59,14 @@ table inet {table} {{
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    oifname "{interface}" iifname != "{interface}" ct state new drop
+    oifname "{interface}" iifname != "{interface}" ip daddr != {addresses.public} ct state new drop
     iifname "{interface}" ip saddr != {{ {addresses.public}, {addresses.router} }} drop
     iifname "{interface}" meta nfproto ipv6 drop
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {{ {addresses.public}, {addresses.router} }} oifname != "{interface}" masquerade
+    oifname "{interface}" accept
+    ip saddr {{ {addresses.public}, {addresses.router} }} ip daddr != {PUBLIC} masquerade
   }}
 }}
 """
