@@ -14,12 +14,12 @@ from moto.sts.responses import TokenResponse
 
 from cloudjhub.local.identity import access_key_of
 from cloudjhub.local.moto_layer.refusals import Refusal
+from cloudjhub.policy.documents import INLINE_ROLE_LIMIT, MANAGED_LIMIT
 
 if TYPE_CHECKING:
     from cloudjhub.local.engine import Engine
 
-#: white space apart: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-ROLE_POLICY_LIMIT = 10_240
+#: characters of a user's inline policy, white space apart
 USER_POLICY_LIMIT = 2_048
 #: where the account has no limit of its own, it says so many vCPUs
 UNLIMITED_VCPUS = 4096.0
@@ -42,12 +42,18 @@ class LocalIam(IAMBackend):
         self.unknown_until: dict[str, float] = {}
 
     def put_role_policy(self, role_name: str, policy_name: str, policy_json: str) -> None:
-        _check_size(policy_json, ROLE_POLICY_LIMIT, f"role {role_name}")
+        _check_size(policy_json, INLINE_ROLE_LIMIT, f"role {role_name}")
         super().put_role_policy(role_name, policy_name, policy_json)
 
     def put_user_policy(self, user_name: str, policy_name: str, policy_json: str) -> None:
         _check_size(policy_json, USER_POLICY_LIMIT, f"user {user_name}")
         super().put_user_policy(user_name, policy_name, policy_json)
+
+    def create_policy(
+        self, description: str, path: str, policy_document: str, policy_name: str, tags: Any
+    ) -> Any:
+        _check_size(policy_document, MANAGED_LIMIT, f"policy {policy_name}")
+        return super().create_policy(description, path, policy_document, policy_name, tags)
 
     def profile(self, name_or_arn: str) -> InstanceProfile | None:
         """An instance profile, whether EC2 knows it yet or not."""

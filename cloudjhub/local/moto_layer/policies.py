@@ -22,4 +22,4 @@ def policies_of(iam: LocalIam, principal: Principal) -> list[dict[str, Any]]:
 def _texts(holder: Any) -> Iterator[str]:
     yield from holder.policies.values()
     for policy in holder.managed_policies.values():
-        yield policy.document
+        yield next(version.document for version in policy.versions if version.is_default)
