@@ -37,7 +37,7 @@ class RunningDemo:
             self._process = subprocess.Popen(
                 [*COMMAND, *arguments], stdout=output, stderr=subprocess.STDOUT
             )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while "cloudJHub runs at" not in self.printed():
             assert self._process.poll() is None, self.printed()
             assert time.monotonic() < deadline, f"waited for the address: {self.printed()}"
@@ -60,12 +60,12 @@ class RunningDemo:
         """Send the signals and wait; gives the exit code."""
         for number in signals:
             self._process.send_signal(number)
-        return self._process.wait(60)
+        return self._process.wait(120)
 
     def destroy(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(60)
+            self._process.wait(120)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def demo(tmp_path: Path) -> Iterator[RunningDemo]:
 
 
 async def all_gone(processes: list[Process]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while left := [process for process in processes if process.alive]:
         assert time.monotonic() < deadline, f"still there: {left}"
         await asyncio.sleep(0.05)
@@ -127,7 +127,7 @@ def test_it_ends_although_nobody_reads_what_it_says(tmp_path: Path):
         assert any("cloudJHub runs at" in line for line in process.stdout)
         process.stdout.close()
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.wait()

@@ -67,7 +67,7 @@ class Machine:
     claim: socket.socket = field(repr=False)
 
     def connect(self, **options: object) -> Session:
-        return connect(self.target, **{"timeout_seconds": 10.0, **options})
+        return connect(self.target, **{"timeout_seconds": 60.0, **options})
 
     def log(self) -> str:
         file = self.root / "sshd.log"
@@ -103,7 +103,7 @@ class Machine:
         for pid in self.pids() | self.sessions():
             kill(pid)
         self.sshd.kill()
-        self.sshd.wait(10)
+        self.sshd.wait(60)
         self.claim.close()
 
 
@@ -134,7 +134,7 @@ def _pids_with(variable: str) -> list[int]:
     return found
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value of the condition; fails with what was waited for."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -166,7 +166,7 @@ def write_key(path: Path, key: object, password: bytes | None = None) -> Path:
 
 @pytest.fixture
 def wait_for() -> Callable[..., Any]:
-    """wait_for(what, condition, seconds=15)"""
+    """wait_for(what, condition, seconds=60)"""
     return wait_until
 
 

@@ -39,7 +39,7 @@ def plan_for(machine, mode: str = "serve", **changes) -> NotebookPlan:
 
 def ask(machine, plan: NotebookPlan) -> dict:
     url = f"http://{machine.target.host}:{plan.port}/"
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from remote.servers import STAND_IN, TOKEN, alive, answering, plan_for
 
 from cloudjhub import notebook
 from cloudjhub.errors import NotebookError
+from cloudjhub.worker import notebook_helper
 
 
 @pytest.fixture
@@ -20,6 +22,20 @@ def session(machine):
     with machine.connect() as session:
         yield session
         notebook.stop(session)
+
+
+@contextmanager
+def watched_long():
+    """A server that ends as soon as it was started is seen, however slow this computer is."""
+    usual = f"WATCH_SECONDS = {notebook_helper.WATCH_SECONDS}"
+    helper = notebook.helper_bytes()
+    sources = json.loads(helper.partition(b"\n")[2])
+    assert usual in sources["notebook_helper"]
+    longer = sources["notebook_helper"].replace(usual, "WATCH_SECONDS = 60.0")
+    payload = json.dumps({**sources, "notebook_helper": longer}).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notebook, "helper_bytes", lambda: b"%d\n%s" % (len(payload), payload))
+        yield
 
 
 def test_server_runs_with_the_plans_environment_and_little_else(machine, session, wait_for):
@@ -89,7 +105,7 @@ def test_stop_without_a_server_is_fine(fresh_machine):
 
 
 def test_death_at_the_start_shows_the_last_words_without_secrets(machine, session):
-    with pytest.raises(NotebookError) as caught:
+    with watched_long(), pytest.raises(NotebookError) as caught:
         notebook.start(session, plan_for(machine, "die"))
     assert "ended as soon as" in str(caught.value)
     assert "last words of the server" in caught.value.log_tail
@@ -170,7 +186,7 @@ def test_planted_link_does_not_catch_the_secrets(machine, session):
 
 @pytest.mark.slow
 def test_log_starts_anew_with_every_server(machine, session, wait_for):
-    with pytest.raises(NotebookError):
+    with watched_long(), pytest.raises(NotebookError):
         notebook.start(session, plan_for(machine, "die"))
     plan = plan_for(machine)
     notebook.start(session, plan)
@@ -213,7 +229,7 @@ def test_starts_that_meet_leave_one_server(fresh_machine):
     plan = plan_for(fresh_machine)
 
     def start(_: int) -> int | None:
-        with fresh_machine.connect(timeout_seconds=30) as session:
+        with fresh_machine.connect(timeout_seconds=60) as session:
             return notebook.start(session, plan).pid
 
     with ThreadPoolExecutor(3) as pool:

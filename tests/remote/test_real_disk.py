@@ -18,7 +18,7 @@ from cloudjhub import notebook
 from cloudjhub.worker import home_disk, machine
 
 VOLUME = "vol-0fedcba9876543210"
-ANSWER_SECONDS = 60
+ANSWER_SECONDS = 120
 OLD_UID = 4321
 
 

@@ -33,7 +33,7 @@ def _ssh_threads() -> list[threading.Thread]:
 
 def test_output_holds_both_streams_and_the_exit_code(machine):
     with machine.connect() as session:
-        output = session.run("echo out; echo err >&2; exit 7", timeout_seconds=10)
+        output = session.run("echo out; echo err >&2; exit 7", timeout_seconds=60)
     assert output.exit_code == 7
     assert sorted(output.text.split()) == ["err", "out"]
 
@@ -41,14 +41,14 @@ def test_output_holds_both_streams_and_the_exit_code(machine):
 @pytest.mark.slow
 def test_one_connection_runs_several_commands(machine):
     with machine.connect() as session:
-        texts = [session.run(f"echo {n}", timeout_seconds=10).text for n in range(3)]
+        texts = [session.run(f"echo {n}", timeout_seconds=60).text for n in range(3)]
     assert texts == ["0\n", "1\n", "2\n"]
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_every_kind_of_key_logs_in(machine, keys, kind):
-    with connect(replace(machine.target, key_file=str(keys / kind)), timeout_seconds=10) as session:
-        assert session.run("echo in", timeout_seconds=10).text == "in\n"
+    with connect(replace(machine.target, key_file=str(keys / kind)), timeout_seconds=60) as session:
+        assert session.run("echo in", timeout_seconds=60).text == "in\n"
 
 
 def test_the_fingerprint_is_the_one_ssh_keygen_prints(machine):
@@ -73,7 +73,7 @@ def test_changed_host_key_is_refused_before_any_login_attempt(fresh_machine):
 
 def test_unknown_key_is_refused(machine, keys):
     with pytest.raises(LoginRefused) as caught:
-        connect(replace(machine.target, key_file=str(keys / "stranger")), timeout_seconds=10)
+        connect(replace(machine.target, key_file=str(keys / "stranger")), timeout_seconds=60)
     assert machine.target.username in str(caught.value)
     assert "stranger" in str(caught.value)
 
@@ -114,14 +114,14 @@ def test_silent_peer_is_not_answering(silent, keys, wait_for):
     host, port = silent.getsockname()
     with pytest.raises(MachineNotAnswering, match="no SSH server spoke"):
         connect(Target(host, port, "x", str(keys / "ed25519")), timeout_seconds=0.3)
-    wait_for("the end of paramiko's thread", lambda: not _ssh_threads(), seconds=5)
+    wait_for("the end of paramiko's thread", lambda: not _ssh_threads())
 
 
 def test_peer_that_hangs_up_is_not_answering(silent, keys):
     host, port = silent.getsockname()
     threading.Thread(target=lambda: silent.accept()[0].close(), daemon=True).start()
     with pytest.raises(MachineNotAnswering):
-        connect(Target(host, port, "x", str(keys / "ed25519")), timeout_seconds=5)
+        connect(Target(host, port, "x", str(keys / "ed25519")), timeout_seconds=60)
 
 
 def test_closed_port_is_refused_in_words(keys):
@@ -155,7 +155,7 @@ def test_frozen_sshd_is_not_answering(fresh_machine):
 @pytest.mark.slow
 def test_machine_that_freezes_in_a_command_is_not_answering(fresh_machine):
     session = fresh_machine.connect()
-    session.run("true", timeout_seconds=10)
+    session.run("true", timeout_seconds=60)
     assert fresh_machine.sessions()
     for pid in fresh_machine.sessions():
         os.kill(pid, signal.SIGSTOP)
@@ -174,7 +174,7 @@ def test_machine_that_dies_in_a_command_is_not_answering(fresh_machine):
 
     threading.Thread(target=die).start()
     with pytest.raises(MachineNotAnswering, match="cut off"):
-        session.run("sleep 60", timeout_seconds=30)
+        session.run("sleep 600", timeout_seconds=120)
 
 
 @pytest.mark.slow
@@ -189,36 +189,36 @@ def test_the_timeout_is_for_the_whole_command(machine):
 def test_300_kb_of_stdin_arrive_whole(machine):
     data = os.urandom(300_000)
     with machine.connect() as session:
-        output = session.run("sha256sum", stdin=data, timeout_seconds=10)
+        output = session.run("sha256sum", stdin=data, timeout_seconds=60)
     assert output.text.split()[0] == hashlib.sha256(data).hexdigest()
 
 
 def test_peer_that_fills_stderr_before_it_reads_does_not_block(machine):
     command = "head -c 1000000 /dev/zero | tr '\\0' e >&2; wc -c"
     with machine.connect() as session:
-        output = session.run(command, stdin=b"i" * 3_000_000, timeout_seconds=20)
+        output = session.run(command, stdin=b"i" * 3_000_000, timeout_seconds=60)
     assert output.text.count("e") == 1_000_000
     assert output.text.endswith("3000000\n")
 
 
 def test_long_output_keeps_its_end(machine):
     with machine.connect() as session:
-        output = session.run("head -c 5000000 /dev/zero; echo end", timeout_seconds=20)
+        output = session.run("head -c 5000000 /dev/zero; echo end", timeout_seconds=60)
     assert output.text.endswith("end\n")
     assert len(output.text) == remote.MAX_TEXT_BYTES
 
 
 def test_command_that_ignores_its_stdin_gives_its_exit_code(machine):
     with machine.connect() as session:
-        output = session.run("exit 4", stdin=b"x" * 5_000_000, timeout_seconds=20)
+        output = session.run("exit 4", stdin=b"x" * 5_000_000, timeout_seconds=60)
     assert output.exit_code == 4
 
 
 @pytest.mark.slow
 def test_sessions_of_many_threads_do_not_mix(machine):
     def login(number: int) -> str:
-        with machine.connect(timeout_seconds=30) as session:
-            return session.run(f"cat; echo {number}", stdin=b"in ", timeout_seconds=30).text
+        with machine.connect(timeout_seconds=60) as session:
+            return session.run(f"cat; echo {number}", stdin=b"in ", timeout_seconds=60).text
 
     with ThreadPoolExecutor(20) as pool:
         texts = list(pool.map(login, range(20)))
@@ -233,7 +233,7 @@ def test_weak_algorithms_are_not_offered(silent, keys):
     def listen() -> None:
         peer, _ = silent.accept()
         with peer:
-            peer.settimeout(1)
+            peer.settimeout(60)
             peer.sendall(b"SSH-2.0-test\r\n")
             while len(proposed) < 600:
                 chunk = peer.recv(4096)
@@ -244,7 +244,7 @@ def test_weak_algorithms_are_not_offered(silent, keys):
     listener = threading.Thread(target=listen)
     listener.start()
     with pytest.raises(MachineNotAnswering):
-        connect(Target(host, port, "x", str(keys / "ed25519")), timeout_seconds=0.5)
+        connect(Target(host, port, "x", str(keys / "ed25519")), timeout_seconds=60)
     listener.join()
     assert b"aes128-ctr" in proposed
     for weak in (b"cbc", b"hmac-md5", b"hmac-sha1", b"group1-", b"ssh-rsa,", b"ssh-dss"):
@@ -255,7 +255,7 @@ def test_closing_leaves_no_thread_and_may_be_repeated(machine, wait_for):
     session = machine.connect()
     session.close()
     session.close()
-    wait_for("the end of paramiko's threads", lambda: not _ssh_threads(), seconds=5)
+    wait_for("the end of paramiko's threads", lambda: not _ssh_threads())
     with pytest.raises(MachineNotAnswering):
         session.run("true", timeout_seconds=1)
 
@@ -265,9 +265,9 @@ def test_key_file_may_be_replaced_between_two_logins(machine, keys, tmp_path: Pa
     target = replace(machine.target, key_file=str(file))
     file.write_bytes((keys / "stranger").read_bytes())
     with pytest.raises(LoginRefused):
-        connect(target, timeout_seconds=10)
+        connect(target, timeout_seconds=60)
     file.write_bytes((keys / "ed25519").read_bytes())
-    connect(target, timeout_seconds=10).close()
+    connect(target, timeout_seconds=60).close()
 
 
 def test_a_long_command_is_heard_line_by_line(machine):
@@ -275,7 +275,7 @@ def test_a_long_command_is_heard_line_by_line(machine):
     with machine.connect() as session:
         output = session.run(
             r"printf 'one\ntwo\r'; printf '\nthr\303'; printf '\251e'",
-            timeout_seconds=10,
+            timeout_seconds=60,
             on_line=heard.append,
         )
     assert heard == ["one", "two", "thrée"]

@@ -43,7 +43,7 @@ def main(keys: Path) -> None:
         machine = start_machine(Path(folder), keys)
         try:
             session = machine.connect()
-            session.run("true", timeout_seconds=10)
+            session.run("true", timeout_seconds=60)
             link("down")
             session.run(f"sleep {COMMAND_SECONDS}", timeout_seconds=COMMAND_SECONDS)
         except MachineNotAnswering as error:

@@ -56,13 +56,13 @@ def test_real_single_user_server(fresh_machine, hub, wait_for):
     url = f"http://{fresh_machine.target.host}:{plan.port}/user/x/api"
 
     def version() -> str | None:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=60) as answer:
             return answer.headers["X-JupyterHub-Version"]
 
     with fresh_machine.connect() as session:
         notebook.start(session, replace(plan, environment=environment))
         try:
-            assert wait_for("JupyterLab", version, 60) == jupyterhub.__version__
+            assert wait_for("JupyterLab", version, 240) == jupyterhub.__version__
         finally:
             notebook.stop(session)
             words = notebook.status(session).log_tail
