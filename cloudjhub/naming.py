@@ -20,6 +20,8 @@ RETIRED_TAG = "cloudjhub:retired"
 OUTDATED_TAG = "cloudjhub:outdated"
 #: on a snapshot that was made because its volume, the value, was to be deleted
 LAST_OF_TAG = "cloudjhub:last-of"
+#: on a builder: how far it is
+BUILD_TAG = "cloudjhub:build"
 #: on the manager: when its launch was finished; absent while one is under way
 LAUNCHED_TAG = "cloudjhub:launched"
 SERVER_OWNER_TAG = "cloudjhub:paid-by"

@@ -119,6 +119,11 @@ def start(ec2: Service, instance_id: str) -> None:
     ec2.ask("start_instances", InstanceIds=[instance_id])
 
 
+def stop(ec2: Service, instance_id: str) -> None:
+    """Shut a machine down; its disk stays."""
+    ec2.ask("stop_instances", InstanceIds=[instance_id])
+
+
 def terminate(ec2: Service, instance_ids: list[str]) -> None:
     """End machines for ever, with their disks; those that are gone are no error."""
     for instance_id in instance_ids:

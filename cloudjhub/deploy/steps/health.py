@@ -1,0 +1,91 @@
+"""Whether the hub answers where its users will look for it."""
+
+import hashlib
+import http.client
+import json
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+from cloudjhub.deploy.provision.manager import ManagerFacts
+from cloudjhub.deploy.steps.site import Site, there
+from cloudjhub.deploy.waiting import wait_for
+from cloudjhub.errors import CloudJHubError, TimedOut
+
+_ANSWERS_SECONDS = 180
+_ATTEMPT_SECONDS = 10
+#: answered by the hub itself, through Caddy and the proxy, to anyone
+_PATH = "/hub/api/"
+
+
+def check(site: Site) -> None:
+    """The hub says its version over its public address, with the certificate it should have."""
+    facts = there(site.facts, "record of how the manager was set up")
+    address = there(site.address(), "manager's address")
+    attempt = _Attempt(facts, address.ip)
+    try:
+        version = wait_for(f"An answer of {facts.url}", attempt, seconds=_ANSWERS_SECONDS)
+    except TimedOut as error:
+        raise TimedOut(
+            f"{error.message} {attempt.said}",
+            "Look at the manager's log: journalctl -u jupyterhub -u jupyterhub-proxy -u caddy.",
+        ) from error
+    site.say(f"JupyterHub {version} answers at {facts.url}")
+
+
+class _Attempt:
+    """One request."""
+
+    def __init__(self, facts: ManagerFacts, ip: str):
+        self._facts, self._ip = facts, ip
+        self.said = ""
+
+    def __call__(self) -> str | None:
+        try:
+            return hub_version(self._facts.url, self._ip, self._facts.certificate_fingerprint)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.said = f"The last attempt: {error}."
+            return None
+
+
+def hub_version(url: str, ip: str, fingerprint: str) -> str:
+    """What the hub behind this address says its version is.
+
+    ``fingerprint`` (SHA-256, hex) of a self-signed certificate takes the place of authorities.
+    Raises OSError, HTTPException or ValueError for anything but a hub's answer.
+    """
+    where = urlsplit(url)
+    port = where.port or (443 if where.scheme == "https" else 80)
+    sock = socket.create_connection((ip, port), _ATTEMPT_SECONDS)
+    if where.scheme == "https":
+        sock = _encrypted(sock, where.hostname or ip, fingerprint)
+    connection = http.client.HTTPConnection(where.netloc, timeout=_ATTEMPT_SECONDS)
+    connection.sock = sock
+    try:
+        connection.request("GET", _PATH)
+        answer = connection.getresponse()
+        body = answer.read(65536)
+    finally:
+        connection.close()
+    if answer.status != http.client.OK:
+        raise ValueError(f"it answered with HTTP status {answer.status}")
+    return str(json.loads(body)["version"])
+
+
+def _encrypted(sock: socket.socket, name: str, fingerprint: str) -> ssl.SSLSocket:
+    context = ssl.create_default_context()
+    if fingerprint:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    wrapped = context.wrap_socket(sock, server_hostname=name)
+    shown = hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
+    if fingerprint and shown != _plain(fingerprint):
+        wrapped.close()
+        raise CloudJHubError(
+            f"{name} shows another certificate than the one that was made on the manager.",
+            "Somebody may be listening in between: try from another network.",
+        )
+    return wrapped
+
+
+def _plain(fingerprint: str) -> str:
+    return fingerprint.rpartition("=")[2].removeprefix("sha256:").replace(":", "").strip().lower()

@@ -1,0 +1,87 @@
+"""The manager: its Elastic IP, its machine, what runs on it, and the key it made."""
+
+from datetime import datetime, timezone
+
+from cloudjhub.account import addresses, keys, machines
+from cloudjhub.account.addresses import Address
+from cloudjhub.account.machines import Machine
+from cloudjhub.deploy import manager_plan, requests
+from cloudjhub.deploy.provision.https import Acme, check_domain
+from cloudjhub.deploy.provision.manager import make_worker_key, provision_manager
+from cloudjhub.deploy.server_config import server_config
+from cloudjhub.deploy.steps import reach, runs, worker_image
+from cloudjhub.deploy.steps.site import Site, there
+from cloudjhub.naming import (
+    LAUNCHED_TAG,
+    MANAGER2_ROLE,
+    MANAGER_ROLE,
+    WORKER_KEY_ROLE,
+    WORKER_ROLE,
+    key_pair_name,
+)
+
+
+def ensure_address(site: Site) -> None:
+    """An Elastic IP, so that the hub keeps its address when its machine is stopped."""
+    address = site.address() or addresses.allocate(site.ec2, site.tags(MANAGER_ROLE))
+    site.say(f"address {address.ip}")
+    https = manager_plan.https_of(site.settings)
+    if isinstance(https, Acme):
+        for finding in check_domain(https.domain, address.ip):
+            site.say(str(finding))
+
+
+def ensure_machine(site: Site) -> None:
+    """The machine runs and has the address."""
+    machine = site.manager()
+    if machine is None:
+        groups = (site.group_id(MANAGER_ROLE), site.group_id(MANAGER2_ROLE))
+        profile = requests.profile_name(site.settings)
+        request = requests.manager(site.settings, site.base_image, groups, profile=profile)
+        machine = runs.run(site, MANAGER_ROLE, request)
+    machine = runs.wait_running(site, machine)
+    site.say(f"machine {machine.id}")
+    address = _address(site)
+    if address.instance_id != machine.id:
+        addresses.associate(site.ec2, address, machine.id)
+
+
+def set_up(site: Site) -> None:
+    """The hub runs on it. Repeated, it only changes what is not yet as it should be."""
+    machine, address = _machine(site), _address(site)
+    config = server_config(
+        site.settings,
+        worker_image_id=worker_image.image_id(site),
+        worker_group_id=site.group_id(WORKER_ROLE),
+    )
+    plan = manager_plan.plan(
+        site.settings, config, private_address=machine.private_ip, public_address=address.ip
+    )
+    with reach.session(site, machine, address.ip) as session:
+        site.worker_public_key = make_worker_key(session)
+        site.facts = provision_manager(session, plan, site.say)
+
+
+def ensure_worker_key(site: Site) -> None:
+    """EC2 knows the public half of the key that the manager made, and machines will admit it."""
+    name, wanted = key_pair_name(site.cluster), site.worker_public_key
+    found = keys.named(site.ec2, name)
+    if found and found.public_key.split()[:2] == wanted.split()[:2]:
+        return
+    if found:  # of a manager that is gone
+        keys.delete(site.ec2, name)
+    keys.import_public(site.ec2, name, wanted, site.tags(WORKER_KEY_ROLE))
+
+
+def mark_launched(site: Site) -> None:
+    """From now on the launch is not continued but refused."""
+    now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
+    machines.tag(site.ec2, _machine(site).id, {LAUNCHED_TAG: now})
+
+
+def _machine(site: Site) -> Machine:
+    return there(site.manager(), "manager")
+
+
+def _address(site: Site) -> Address:
+    return there(site.address(), "manager's address")

@@ -1,0 +1,136 @@
+"""The AMI of users' machines: set up on a builder, imaged; the builder always ends."""
+
+from pathlib import Path
+
+from cloudjhub.account import images, machines
+from cloudjhub.account.images import MachineImage
+from cloudjhub.account.machines import Machine
+from cloudjhub.deploy import requests
+from cloudjhub.deploy.findings import Refused, errors_among
+from cloudjhub.deploy.provision import worker as provision
+from cloudjhub.deploy.provision.worker import WorkerPlan
+from cloudjhub.deploy.steps import reach, runs
+from cloudjhub.deploy.steps.site import Site, there
+from cloudjhub.deploy.waiting import wait_for
+from cloudjhub.errors import CloudJHubError
+from cloudjhub.naming import (
+    BUILD_TAG,
+    BUILDER_ROLE,
+    MANAGER_ROLE,
+    WORKER_IMAGE_ROLE,
+    resource_name,
+)
+
+_IMAGE_SECONDS = 3600
+#: values of the tag: nobody can log in any more, and whether it may be imaged
+_CLEANING, _CLEAN = "cleaning", "clean"
+
+
+def builder_needed(site: Site) -> bool:
+    """Until there is an image; a custom one is looked at until there is a manager."""
+    if site.settings.custom_worker_ami:
+        return site.manager() is None
+    return site.worker_image() is None
+
+
+def ensure_builder(site: Site) -> None:
+    """A machine to work on. One that an interrupted launch left half cleaned is replaced."""
+    usable = [each for each in site.builders() if each.image_id == site.builder_image.id]
+    usable = [each for each in usable if each.tags.get(BUILD_TAG) != _CLEANING][:1]
+    kept = {each.id for each in usable}
+    machines.terminate(site.ec2, [each.id for each in site.builders() if each.id not in kept])
+    if not usable:
+        request = requests.builder(
+            site.settings, site.builder_image, (site.group_id(MANAGER_ROLE),)
+        )
+        usable = [runs.run(site, BUILDER_ROLE, request)]
+        site.say(f"machine {usable[0].id}")
+    if usable[0].tags.get(BUILD_TAG) != _CLEAN:
+        runs.wait_running(site, usable[0])
+
+
+def ensure(site: Site) -> None:
+    """The image is available, or the class's own one is good."""
+    if site.settings.custom_worker_ami:
+        if builder_needed(site):
+            _look_at_custom(site)
+        return
+    image = site.worker_image()
+    if image is None:
+        image = _make(site, there(next(iter(site.builders()), None), "builder"))
+    site.say(f"waits for AMI {image.id}")
+    look = _Look(site, image.id)
+    wait_for(f"The AMI {image.id}", look, seconds=_IMAGE_SECONDS)
+
+
+def image_id(site: Site) -> str:
+    """The AMI that users' machines are made from."""
+    custom = site.settings.custom_worker_ami
+    return custom or there(site.worker_image(), "worker AMI").id
+
+
+def end_builders(site: Site) -> None:
+    """Terminate every builder of the cluster; their disks go with them."""
+    machines.terminate(site.ec2, [each.id for each in site.builders()])
+
+
+def worker_plan(site: Site) -> WorkerPlan:
+    """What users' machines are to have."""
+    path = site.settings.worker_requirements
+    text = Path(path).expanduser().read_text(encoding="utf-8") if path else ""
+    return WorkerPlan(requirements=text)
+
+
+def _make(site: Site, builder: Machine) -> MachineImage:
+    if builder.tags.get(BUILD_TAG) != _CLEAN:
+        _set_up(site, builder)
+    runs.wait_stopped(site, builder)
+    name = f"{resource_name(site.cluster, WORKER_IMAGE_ROLE)}-{builder.id}"
+    made = images.create(site.ec2, builder.id, name, site.tags(WORKER_IMAGE_ROLE))
+    look = _Listed(site, made)
+    return wait_for(f"EC2 listing the new AMI {made}", look, seconds=_IMAGE_SECONDS)
+
+
+def _set_up(site: Site, builder: Machine) -> None:
+    builder = runs.wait_running(site, builder)
+    with reach.session(site, builder, builder.public_ip) as session:
+        provision.provision_worker(session, worker_plan(site), site.say)
+        # From here on nobody can log in again, so an interrupted run must not try to.
+        machines.tag(site.ec2, builder.id, {BUILD_TAG: _CLEANING})
+        provision.clean_for_imaging(session, site.say)
+    machines.tag(site.ec2, builder.id, {BUILD_TAG: _CLEAN})
+
+
+def _look_at_custom(site: Site) -> None:
+    builder = runs.wait_running(site, there(next(iter(site.builders()), None), "builder"))
+    with reach.session(site, builder, builder.public_ip) as session:
+        found = provision.check_worker(session, worker_plan(site))
+    for finding in found:
+        site.say(str(finding))
+    if errors := errors_among(found):
+        raise Refused(errors)
+
+
+class _Listed:
+    """A new AMI, once EC2 shows it."""
+
+    def __init__(self, site: Site, image_id: str):
+        self._site, self._id = site, image_id
+
+    def __call__(self) -> MachineImage | None:
+        return images.image(self._site.ec2, self._id)
+
+
+class _Look(_Listed):
+    """An AMI, once it is available. Raises where it never will be."""
+
+    def __call__(self) -> MachineImage | None:
+        image = super().__call__()
+        if image and image.state in ("failed", "error", "invalid", "deregistered"):
+            images.deregister(self._site.ec2, image.id)
+            why = image.reason or "EC2 gives no reason"
+            raise CloudJHubError(
+                f"The AMI {image.id} failed: {why}.",
+                "Run the same command again: it makes another.",
+            )
+        return image if image and image.state == "available" else None
