@@ -8,20 +8,31 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_serviceq
 from cloudjhub.policy.evaluate import Request
 from cloudjhub.policy.requests import Call, Known, UnknownCall, request_tags, resource_tags
 
-_PARAMETERS = {"role": "RoleName", "instance-profile": "InstanceProfileName", "user": "UserName"}
+_PARAMETERS = {
+    "role": "RoleName",
+    "instance-profile": "InstanceProfileName",
+    "user": "UserName",
+    "policy": "PolicyName",
+}
 
 _ROLE = """AttachRolePolicy CreateRole DeleteRole DeleteRolePolicy DetachRolePolicy GetRole
 GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags
 PutRolePolicy TagRole UntagRole UpdateAssumeRolePolicy UpdateRole"""
 _PROFILE = """AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile
 GetInstanceProfile RemoveRoleFromInstanceProfile TagInstanceProfile UntagInstanceProfile"""
+_POLICY = "CreatePolicy DeletePolicy GetPolicy GetPolicyVersion ListPolicyVersions"
 _USER = """AttachUserPolicy CreateAccessKey CreateUser DeleteAccessKey DeleteUser DeleteUserPolicy
 DetachUserPolicy GetUser GetUserPolicy ListAccessKeys ListUserPolicies PutUserPolicy"""
 
 #: action -> kind of the one resource that it is on
 IAM: dict[str, str] = {
     action: kind
-    for kind, names in (("role", _ROLE), ("instance-profile", _PROFILE), ("user", _USER))
+    for kind, names in (
+        ("role", _ROLE),
+        ("instance-profile", _PROFILE),
+        ("user", _USER),
+        ("policy", _POLICY),
+    )
     for action in names.split()
 }
 #: actions that know no resource
@@ -35,6 +46,8 @@ def iam(call: Call) -> list[Request]:
     if call.action not in IAM:
         raise UnknownCall(f"What AWS authorizes for iam:{call.action} is not known here.")
     kind = IAM[call.action]
+    if arn := call.one("PolicyArn") if kind == "policy" else None:
+        return [call.request(arn)]
     name = call.one(_PARAMETERS[kind]) or call.caller.get("aws:username", "")
     found = [_on(call, kind, str(name))]
     if call.action == "AddRoleToInstanceProfile":
