@@ -14,6 +14,11 @@ class LocalInterface(NetworkInterface):
     """Becomes one after moto has made it: see :class:`AddressBackend`."""
 
     @property
+    def network_interface_id(self) -> str:
+        """moto's answers find it by the name of the class, which is another now."""
+        return self.id
+
+    @property
     def group_set(self) -> list[Any]:
         """moto goes on listing groups that were taken away."""
         return self._group_set
@@ -75,6 +80,17 @@ class AddressBackend(EC2Backend):
             if address.eni and address.eni.id == eni_id:
                 _set_free(address)
         super().delete_network_interface(eni_id)
+
+    # -- security groups -----------------------------------------------------------------------
+
+    def create_security_group(self, *args: Any, **kwargs: Any) -> Any:
+        """A VPC's own group admits its members, which moto leaves out."""
+        group = super().create_security_group(*args, **kwargs)
+        if group.is_default:
+            self.authorize_security_group_ingress(
+                group.id, "-1", None, None, [], source_groups=[{"GroupId": group.id}]
+            )
+        return group
 
     def modify_instance_security_groups(
         self, instance_id: str, new_group_id_list: list[str]
