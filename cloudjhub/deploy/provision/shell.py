@@ -43,7 +43,7 @@ apt_install() {
 
 # Takes the bytes on stdin to where they belong, whole or not at all, and says if that changed it.
 _PUT = (
-    'set -eu; umask 077; mkdir -p -m 755 "$(dirname "$1")"; t=$(mktemp "$1.XXXXXX"); '
+    'set -eu; umask 022; mkdir -p "$(dirname "$1")"; umask 077; t=$(mktemp "$1.XXXXXX"); '
     'trap \'rm -f "$t"\' EXIT; cat >"$t"; '
     'test "$(stat -c %s "$t")" = "$4" || { echo "The file arrived in part." >&2; exit 74; }; '
     'chown "$2" "$t"; chmod "$3" "$t"; '

@@ -1,0 +1,41 @@
+# Arguments: what hub, proxy and web server are to run with, the hub's own address, the name to try from
+# outside, the way there (https, http or acme).
+hub_state=$1 proxy_state=$2 caddy_state=$3 hub=$4 public=$5 scheme=$6
+running=/opt/cloudjhub/running
+mkdir -p "$running"
+last_words() { journalctl --no-pager --output=cat --lines=40 --unit="$1" >&2; }
+# Restarts a service that runs with something else than it is to; starts one that does not run.
+start() {
+    unit=$1 state=$2 verb=start
+    systemctl enable --quiet "$unit"
+    if [ "$(cat "$running/$unit" 2>/dev/null)" != "$state" ]; then verb=restart; fi
+    if ! systemctl "$verb" "$unit" 9>&-; then last_words "$unit"; echo "$unit does not start." >&2; exit 1; fi
+    echo "$state" >"$running/$unit"
+}
+until_answers() {
+    unit=$1; shift
+    for _ in $(seq 240); do
+        if curl --silent --fail --max-time 5 --noproxy '*' --output /dev/null "$@"; then return; fi
+        sleep 0.5
+    done
+    last_words "$unit"
+    echo "$unit runs but does not answer." >&2
+    exit 1
+}
+systemctl daemon-reload
+systemctl enable --quiet --now cloudjhub-metadata.service
+systemctl restart cloudjhub-metadata.service
+echo "proxy"
+start jupyterhub-proxy.service "$proxy_state"
+echo "hub"
+start jupyterhub.service "$hub_state"
+until_answers jupyterhub.service "http://$hub:8081/hub/health"
+until_answers jupyterhub-proxy.service "http://127.0.0.1:8000/hub/health"
+echo "web server"
+caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile >/tmp/caddy-says 2>&1 || { tail -n 5 /tmp/caddy-says >&2; echo "Caddy refuses its configuration." >&2; exit 1; }
+start caddy.service "$caddy_state"
+if [ "$scheme" != acme ]; then
+    port=$([ "$scheme" = https ] && echo 443 || echo 80)
+    until_answers caddy.service --insecure --connect-to "::127.0.0.1:$port" "$scheme://$public/hub/health"
+fi
+answer '{}'

@@ -1,0 +1,69 @@
+"""Machines of idle users are stopped: jupyterhub-idle-culler as a service of the hub.
+
+``python -m cloudjhub.idle`` is that service. JUPYTER_NOTEBOOK_TIMEOUT is read again at every look,
+so that a change in server_config.json takes effect without a restart.
+"""
+
+import os
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+from cloudjhub.config import ConfigFile
+
+SERVICE = "idle"
+LOOK_SECONDS = 60
+# Single-user servers report what they did every five minutes. A hub that was away is not to stop
+# everybody for what it did not hear.
+HEARING_SECONDS = 400
+
+
+def service() -> dict[str, Any]:
+    """For c.JupyterHub.services."""
+    config = os.environ.get("CLOUDJHUB_CONFIG", "/etc/jupyterhub/server_config.json")
+    return {
+        "name": SERVICE,
+        "command": [sys.executable, "-m", "cloudjhub.idle"],
+        "environment": {"CLOUDJHUB_CONFIG": config},
+    }
+
+
+def role() -> dict[str, Any]:
+    """For c.JupyterHub.load_roles: what the service must be allowed, and no more."""
+    scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]
+    return {"name": SERVICE, "services": [SERVICE], "scopes": scopes}
+
+
+class IdleJudge:
+    """Who has been idle for too long, by the file as it is now."""
+
+    def __init__(self, file: ConfigFile, hearing_seconds: float):
+        self._file = file
+        self._listen_until = time.monotonic() + hearing_seconds
+
+    def __call__(
+        self, inactive: timedelta | None, inactive_limit: float, server: dict[str, Any]
+    ) -> bool:
+        """What jupyterhub-idle-culler calls its arbiter; None is a server that nobody knows."""
+        if inactive is None or time.monotonic() < self._listen_until:
+            return False
+        return inactive.total_seconds() >= self._file.current().idle_timeout_seconds
+
+
+def main() -> None:
+    """Run until the hub ends it."""
+    from jupyterhub_idle_culler import IdleCuller
+    from traitlets.config import Config
+
+    hearing = float(os.environ.get("CLOUDJHUB_HEARING_SECONDS", HEARING_SECONDS))
+    judge = IdleJudge(ConfigFile(os.environ["CLOUDJHUB_CONFIG"]), hearing)
+    settings = {"cull_every": LOOK_SECONDS, "timeout": 60, "cull_arbiter_hook": judge}
+    # No configuration file of its own: by default it would run one from the current folder.
+    culler = IdleCuller(config=Config(IdleCuller=settings | {"config_file": ""}))
+    culler.initialize([])
+    culler.start()
+
+
+if __name__ == "__main__":
+    main()

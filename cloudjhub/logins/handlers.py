@@ -1,0 +1,152 @@
+"""The pages: log in, sign up, choose a password; and what no link from elsewhere may do."""
+
+from typing import Any
+
+from jupyterhub.handlers.login import LoginHandler as JupyterHubLoginHandler
+from nativeauthenticator.handlers import (
+    DiscardHandler,
+    LocalBase,
+    SignUpHandler,
+    ToggleAuthorizationHandler,
+)
+from tornado import web
+
+_PASSWORD_RULE = (
+    "Take at least {} characters, 72 at most, and none of the passwords that many people take."
+)
+
+
+class ListedLoginHandler(JupyterHubLoginHandler, LocalBase):
+    """JupyterHub's own login page, for which a one-time password opens the next page only."""
+
+    async def post(self) -> None:
+        """Let in, ask to choose a password, or say why not."""
+        authenticator = self.authenticator
+        password = self.get_body_argument("password", "", strip=False)
+        typed = self.get_body_argument("username", "")
+        name = authenticator.normalize_username(typed)
+        if authenticator.one_time.matches(name, password):
+            await show_choice(self, name, password)
+            return
+        user = authenticator.get_user(name)
+        waits = user is not None and not user.is_authorized
+        if waits and await authenticator.is_password(name, password):
+            self.set_status(403)
+            words = f"The account {name} waits until an admin lets it in."
+            self.finish(await self._render(login_error=words, username=typed))
+            return
+        await super().post()
+
+
+class ListedSignUpHandler(SignUpHandler):
+    """nativeauthenticator's sign-up, with words of ours and without what is not in use."""
+
+    async def post(self) -> None:
+        """Make an account, or say why not."""
+        name = self.authenticator.normalize_username(self.get_body_argument("username", ""))
+        password = self.get_body_argument("signup_password", "", strip=False)
+        again = self.get_body_argument("signup_password_confirmation", "", strip=False)
+        alert, words = self._made(name, password, again)
+        html = await self.render_template(
+            "signup.html", alert=alert, result_message=words, username=name
+        )
+        self.finish(html)
+
+    def _made(self, name: str, password: str, again: str) -> tuple[str, str]:
+        authenticator = self.authenticator
+        if authenticator.one_time.waits(name):
+            return (
+                "warning",
+                "This account is ready: log in with the one-time password given to you.",
+            )
+        if authenticator.user_exists(name):
+            return "danger", "This name has an account already. If it is yours, ask an admin."
+        if not authenticator.validate_username(name):
+            return (
+                "danger",
+                "This name will not do: no blanks, commas, slashes or other such signs.",
+            )
+        if password != again:
+            return "danger", "The two passwords differ."
+        if not authenticator.is_password_strong(password):
+            return "danger", "This password will not do. " + password_rule(self)
+        user = authenticator.create_user(name, password)
+        if user is None:
+            return "danger", "No account could be made."
+        if user.is_authorized:
+            return "success", "Your account is ready: log in."
+        return "info", "Your account is made. You can log in as soon as an admin lets you in."
+
+
+class ChoosePasswordHandler(LocalBase):
+    """Where a one-time password is taken for one of the person's own."""
+
+    async def get(self) -> None:
+        """Nobody comes here but from the login page."""
+        self.redirect(self.settings["login_url"])
+
+    async def post(self) -> None:
+        """Choose, and be logged in."""
+        name = self.get_body_argument("username", "")
+        one_time = self.get_body_argument("one_time", "", strip=False)
+        password = self.get_body_argument("new_password", "", strip=False)
+        again = self.get_body_argument("new_password_confirmation", "", strip=False)
+        if password != again:
+            await show_choice(self, name, one_time, "The two passwords differ.")
+        elif password.strip() == one_time.strip():
+            await show_choice(self, name, one_time, "Choose another than the one given to you.")
+        elif not self.authenticator.choose_password(name, one_time, password):
+            words = "This password will not do. " + password_rule(self)
+            await show_choice(self, name, one_time, words)
+        else:
+            user = await self.login_user({"username": name, "password": password})
+            self.redirect(self.get_next_url(user))
+
+
+async def show_choice(handler: Any, name: str, one_time: str, error: str = "") -> None:
+    """The page on which a password is chosen."""
+    if not handler.authenticator.one_time.matches(name, one_time):
+        raise web.HTTPError(403, "This one-time password is used up.")
+    handler.set_header("Cache-Control", "no-store")
+    html = await handler.render_template(
+        "choose-password.html",
+        username=name,
+        one_time=one_time,
+        login_error=error,
+        rule=password_rule(handler),
+        next=handler.get_argument("next", ""),
+    )
+    handler.finish(html)
+
+
+def password_rule(handler: Any) -> str:
+    """What a password must be like."""
+    return _PASSWORD_RULE.format(handler.authenticator.minimum_password_length)
+
+
+class _FromOurPages:
+    """A link that changes something: only to be followed from a page of the hub itself.
+
+    nativeauthenticator lets people in on a GET, to which any page could send an admin's browser.
+    """
+
+    def prepare(self) -> Any:
+        if self.request.headers.get("Sec-Fetch-Site") != "same-origin":
+            raise web.HTTPError(403, "Open the page Users of this hub and use its buttons.")
+        return super().prepare()
+
+
+class ListedToggleHandler(_FromOurPages, ToggleAuthorizationHandler):
+    """Let somebody in, or no longer."""
+
+
+class ListedDiscardHandler(_FromOurPages, DiscardHandler):
+    """Remove the account of somebody who was not let in."""
+
+
+REPLACED = {
+    r"/login": ListedLoginHandler,
+    r"/signup": ListedSignUpHandler,
+    r"/discard/([^/]*)": ListedDiscardHandler,
+    r"/authorize/([^/]*)": ListedToggleHandler,
+}
