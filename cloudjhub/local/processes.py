@@ -50,7 +50,7 @@ def marked(state_dir: Path, instance_id: str | None = None) -> list[int]:
     return found
 
 
-def send(pids: Iterable[int], number: signal.Signals) -> None:
+def send(pids: Iterable[int], number: int) -> None:
     """Sends a signal to whichever of the processes still exist."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -60,6 +60,8 @@ class Cloud:
     ec2: LocalEC2
     config: dict[str, Any] = field(init=False)
     api: Any = field(init=False)
+    #: how long the waits below wait
+    patience_seconds: float = 15.0
 
     def __post_init__(self) -> None:
         self.config = self.ec2.seed()
@@ -88,21 +90,24 @@ class Cloud:
     def state(self, instance_id: str) -> str:
         return self.instance(instance_id)["State"]["Name"]
 
+    def wait(self, what: str, check: Callable[[], Any]) -> Any:
+        return wait_for(what, check, self.patience_seconds)
+
     def wait_state(self, instance_id: str, state: str) -> None:
-        wait_for(f"{instance_id} {state}", lambda: self.state(instance_id) == state)
+        self.wait(f"{instance_id} {state}", lambda: self.state(instance_id) == state)
 
     def volume(self, volume_id: str) -> dict[str, Any]:
         return self.api.describe_volumes(VolumeIds=[volume_id])["Volumes"][0]
 
     def wait_volume(self, volume_id: str, state: str) -> None:
-        wait_for(f"{volume_id} {state}", lambda: self.volume(volume_id)["State"] == state)
+        self.wait(f"{volume_id} {state}", lambda: self.volume(volume_id)["State"] == state)
 
     def wait_attached(self, volume_id: str) -> None:
         def attached() -> bool:
             attachments = self.volume(volume_id)["Attachments"]
             return bool(attachments) and attachments[0]["State"] == "attached"
 
-        wait_for(f"{volume_id} attached", attached)
+        self.wait(f"{volume_id} attached", attached)
 
     def volume_at(self, instance_id: str, device: str) -> str:
         mappings = self.instance(instance_id)["BlockDeviceMappings"]
@@ -142,4 +147,4 @@ class Cloud:
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
                 return False
 
-        wait_for(f"ssh of {instance_id}", answers)
+        self.wait(f"ssh of {instance_id}", answers)

@@ -20,7 +20,7 @@ from cloudjhub.local.settings import LocalEC2Error
 
 log = logging.getLogger(__name__)
 
-FOLDER_VARIABLE = "CLOUDJHUB_IMAGE_CACHE"
+FOLDER_VARIABLE = "LOCALEC2_IMAGE_CACHE"
 SUITE = "bookworm"
 _MIRROR = "http://deb.debian.org/debian"
 _SECURITY = "http://deb.debian.org/debian-security"
@@ -63,7 +63,7 @@ _SCRIPT = Path(__file__).with_name("base_image.sh")
 
 
 def cache_folder() -> Path:
-    """``$CLOUDJHUB_IMAGE_CACHE``, or where this computer keeps what can be made again."""
+    """``$LOCALEC2_IMAGE_CACHE``, or where this computer keeps what can be made again."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named).absolute()
     if home := os.environ.get("XDG_CACHE_HOME"):

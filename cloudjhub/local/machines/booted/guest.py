@@ -1,8 +1,10 @@
 """A running machine: systemd-nspawn as the host sees it, and what can be done from outside."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +16,9 @@ _JOIN_GROUP = 'for f in $GROUPS_OF_MACHINE; do echo 0 > "$f"; done; unset GROUPS
 _INSIDE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: nspawn's exit code when the guest wants to boot again and nspawn cannot do it itself
 _REBOOT = 133
+#: systemd(1): a signal to start poweroff.target
+_POWER_OFF = signal.SIGRTMIN + 4
+_REMINDER_SECONDS = 0.5
 #: how long a clean shutdown may take; EC2 gives some minutes
 SHUTDOWN_SECONDS = 60.0
 _KILL_SECONDS = 10.0
@@ -68,6 +73,8 @@ class Guest:
                     **environment,
                     "PATH": os.environ.get("PATH", _INSIDE_PATH),
                     "GROUPS_OF_MACHINE": groups,
+                    # As on EC2, /tmp is on the root disk.
+                    "SYSTEMD_NSPAWN_TMPFS_TMP": "0",
                 },
                 cwd="/",
                 # Ctrl-C in a terminal is not the machine's.
@@ -98,11 +105,14 @@ class Guest:
     def power_off(self) -> None:
         """A clean shutdown, or an end like a power cut if that does not come about."""
         self._group.thaw()
-        # nspawn passes it on as systemd's "halt" signal.
-        self._process.terminate()
-        try:
-            self._process.wait(SHUTDOWN_SECONDS)
-        except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
+        while self.is_alive() and time.monotonic() < deadline:
+            # Said again: early in its boot systemd does not listen yet.
+            if init := self.init():
+                processes.send([init], _POWER_OFF)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_REMINDER_SECONDS)
+        if self.is_alive():
             self.kill()
 
     def kill(self) -> None:
