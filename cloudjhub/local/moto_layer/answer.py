@@ -11,6 +11,7 @@ from cloudjhub.local.identity import access_key_of
 from cloudjhub.local.moto_layer import refusals
 from cloudjhub.local.moto_layer.addresses import AddressCalls
 from cloudjhub.local.moto_layer.attributes import AttributeCalls
+from cloudjhub.local.moto_layer.groups import GroupCalls
 from cloudjhub.local.moto_layer.images import ImageCalls
 from cloudjhub.local.moto_layer.launches import LaunchCalls
 from cloudjhub.local.moto_layer.listings import ListingCalls
@@ -27,7 +28,14 @@ _CODE = re.compile(rb"<Code>([^<]+)</Code>")
 
 
 class LocalResponse(
-    LaunchCalls, PowerCalls, VolumeCalls, ListingCalls, AttributeCalls, AddressCalls, ImageCalls
+    LaunchCalls,
+    PowerCalls,
+    VolumeCalls,
+    ListingCalls,
+    AttributeCalls,
+    AddressCalls,
+    ImageCalls,
+    GroupCalls,
 ):
     """moto's EC2 with our calls in front of its own."""
 
