@@ -19,7 +19,10 @@ def utc_now() -> datetime:
 
 
 class RoleCredentials:
-    """Issues keys and knows their owners, in memory only: machines ask again when they boot."""
+    """Issues keys and knows their owners, in memory only: machines ask again when they boot.
+
+    Keys outlive their instance, as on AWS: nothing but time ends them.
+    """
 
     def __init__(self, now: Callable[[], datetime] = utc_now):
         self._now = now
@@ -47,12 +50,6 @@ class RoleCredentials:
         with self._lock:
             instance_id, role_name, expires = self._owners.get(access_key_id, ("", "", None))
             return (instance_id, role_name) if expires and expires > self._now() else None
-
-    def forget(self, instance_id: str) -> None:
-        """Ends all keys of an instance that is gone."""
-        with self._lock:
-            self._newest = {k: v for k, v in self._newest.items() if k[0] != instance_id}
-            self._owners = {k: v for k, v in self._owners.items() if v[0] != instance_id}
 
     def _forget_expired(self, now: datetime) -> None:
         self._owners = {k: v for k, v in self._owners.items() if v[2] > now}
