@@ -1,0 +1,81 @@
+"""A local EC2 that is killed leaves nothing running; started again, it has everything it had."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from local.clouds import wait_for
+from machines.clouds import HOME_DEVICE, need_root, running_cloud
+
+from cloudjhub.local import processes
+from cloudjhub.local.machines.booted import cgroup
+from cloudjhub.local.vpc import leftovers
+
+pytestmark = pytest.mark.slow
+
+SUPERVISOR = """
+import sys, time
+from pathlib import Path
+from machines.clouds import running_cloud
+with running_cloud(Path(sys.argv[1])) as cloud:
+    home = {"DeviceName": sys.argv[2], "Ebs": {"VolumeSize": 1, "DeleteOnTermination": False}}
+    first, second = cloud.launch(2, BlockDeviceMappings=[home])
+    cloud.wait_ssh(first), cloud.wait_ssh(second)
+    image = cloud.made_image(first, "kept", NoReboot=True)
+    cloud.inside(first, "mkfs.ext4 -q /dev/nvme1n1; mount /dev/nvme1n1 /mnt")
+    cloud.inside(first, "echo home > /mnt/file; echo root > /var/lib/file; sync")
+    cloud.ec2.engine.store.save()
+    cloud.ec2.faults.hang(second)
+    print(first, second, image, flush=True)
+    time.sleep(600)
+"""
+
+
+def what_is_left(state: Path) -> list[str]:
+    """Processes, block devices, mounts, control groups and networks of a state folder."""
+    found = [f"process {pid}" for pid in processes.Finder(state)()]
+    found += [line for line in command("losetup", "--list") if str(state) in line]
+    found += [line for line in Path("/proc/mounts").read_text().splitlines() if str(state) in line]
+    groups = [hierarchy / cgroup.family(state) for hierarchy in cgroup.hierarchies()]
+    found += [str(group) for group in groups if group.exists()]
+    vpc = leftovers.id_of(state)
+    found += [line for line in command("ip", "netns", "list") if vpc in line]
+    found += [line for line in command("ip", "-brief", "link") if vpc in line]
+    return found
+
+
+def command(*words: str) -> list[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_after_sigkill_nothing_runs_and_nothing_is_lost(tmp_path: Path):
+    need_root()
+    state = tmp_path / "state"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(state), HOME_DEVICE],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        assert supervisor.stdout is not None
+        first, second, image = supervisor.stdout.readline().split()
+        assert len(what_is_left(state)) > 4
+    finally:
+        supervisor.send_signal(signal.SIGKILL)
+        supervisor.wait()
+    wait_for(f"nothing left of {state}", lambda: not what_is_left(state), 60)
+
+    with running_cloud(state) as cloud:
+        assert cloud.state(first) == cloud.state(second) == "stopped"
+        cloud.start(first)
+        read = "mount /dev/nvme1n1 /mnt; cat /mnt/file /var/lib/file"
+        assert cloud.inside(first, read).split() == ["home", "root"]
+        assert cloud.image(image)["State"] == "available"
+        child = cloud.booted(ImageId=image)
+        assert cloud.inside(child, "cat /var/lib/file || echo later") == "later\n"
+    assert not what_is_left(state)
