@@ -1,0 +1,222 @@
+"""Accounts of a hub of its own: who gets in, and how; on a real hub."""
+
+import html
+import os
+import re
+
+import pytest
+from sites import BRISK, Site
+from yarl import URL
+
+from cloudjhub.demo.browserless import HubUser, HubUserError
+from cloudjhub.logins.one_time import OneTimePasswords, main
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SITE = {
+    "users": ("admin", "listed01", "listed02", "listed03", "listed04"),
+    "more_config": BRISK
+    + """
+import os
+from cloudjhub import logins
+c.JupyterHub.authenticator_class = "cloudjhub-listed"
+c.JupyterHub.template_paths = [logins.TEMPLATES]
+c.Authenticator.allow_existing_users = True
+folder = os.path.dirname(os.environ["CLOUDJHUB_CONFIG"])
+c.ListedAuthenticator.one_time_file = os.path.join(folder, "one_time_passwords.json")
+""",
+}
+GOOD = "a long enough password"
+
+
+class Visitor(HubUser):
+    """Somebody at the pages for which nobody has to be logged in."""
+
+    async def fill_in(self, page: str, **form: str) -> tuple[int, str]:
+        """Open a page with a form, send it; gives the status and the text of the answer."""
+        text = await (await self._http.get(self.url.join(URL(page)))).text()
+        return await self.send(text, page, **form)
+
+    async def send(self, text: str, page: str, **form: str) -> tuple[int, str]:
+        """Send the form that stands on a page."""
+        found = re.search(r'name="_xsrf"\s+value="([^"]+)"', text)
+        form["_xsrf"] = found[1] if found else ""
+        async with self._http.post(self.url.join(URL(page)), data=form) as answer:
+            return answer.status, html.unescape(await answer.text())
+
+    async def sign_up(self, password: str = GOOD, again: str | None = None) -> str:
+        """What the page says to it."""
+        status, text = await self.fill_in(
+            "/hub/signup",
+            username=self.name,
+            signup_password=password,
+            signup_password_confirmation=password if again is None else again,
+        )
+        assert status == 200, text
+        return re.search(r'id="signup-result"[^>]*>(.*?)<', text, re.DOTALL)[1]
+
+    async def choose(self, one_time: str, password: str) -> tuple[int, str]:
+        """Log in with a one-time password and choose another."""
+        status, text = await self.fill_in("/hub/login", username=self.name, password=one_time)
+        assert status == 200 and "Choose a password" in text, text
+        return await self.send(
+            text,
+            "/hub/choose-password?next=/hub/home",
+            username=self.name,
+            one_time=one_time,
+            new_password=password,
+            new_password_confirmation=password,
+        )
+
+
+def one_time(site: Site) -> OneTimePasswords:
+    return OneTimePasswords(site.demo.folder / "one_time_passwords.json")
+
+
+async def refused(site: Site, name: str, password: str) -> str:
+    """What the login page says."""
+    async with HubUser(site.demo.url, name, password) as person:
+        with pytest.raises(HubUserError) as caught:
+            await person.login()
+    return caught.value.message
+
+
+async def may_log_in(site: Site, name: str, password: str = GOOD) -> None:
+    async with HubUser(site.demo.url, name, password) as person:
+        await person.login()
+        assert await person.server() is None
+
+
+async def admin_of(site: Site) -> Visitor:
+    """An admin who has chosen a password and is logged in; close it."""
+    given = one_time(site).give(["admin"], again=True)["admin"]
+    person = Visitor(site.demo.url, "admin", "the admin's password")
+    status, text = await person.choose(given, "the admin's password")
+    assert status == 200 and "Sign-ups" in text, text
+    return person
+
+
+async def follow(person: Visitor, path: str, **headers: str) -> int:
+    address = URL(person.url).join(URL(path))
+    async with person._http.get(address, headers=headers) as answer:
+        return answer.status
+
+
+async def test_who_is_listed_signs_up_and_is_in(site):
+    async with Visitor(site.demo.url, "Listed01", "") as person:
+        assert "log in" in await person.sign_up()
+        assert "already" in await person.sign_up("another password")
+    await may_log_in(site, "listed01")
+    assert "Invalid" in await refused(site, "listed01", "another password")
+
+
+async def test_who_is_not_listed_waits_for_an_admin(site):
+    async with Visitor(site.demo.url, "stranger", "") as person:
+        assert "lets you in" in await person.sign_up()
+    assert "waits until an admin" in await refused(site, "stranger", GOOD)
+    assert "Invalid" in await refused(site, "stranger", "a wrong password")
+    admin = await admin_of(site)
+    # A page elsewhere that an admin opens must not let anybody in.
+    assert await follow(admin, "/hub/authorize/stranger", **{"Sec-Fetch-Site": "cross-site"}) == 403
+    assert await follow(admin, "/hub/authorize/stranger") == 403
+    assert "waits until an admin" in await refused(site, "stranger", GOOD)
+    assert (
+        await follow(admin, "/hub/authorize/stranger", **{"Sec-Fetch-Site": "same-origin"}) == 200
+    )
+    await admin.close()
+    await may_log_in(site, "stranger")
+
+
+async def test_nobody_but_admins_lets_people_in(site):
+    async with Visitor(site.demo.url, "listed02", GOOD) as person:
+        await person.sign_up()
+        await person.login()
+        same = {"Sec-Fetch-Site": "same-origin"}
+        assert await follow(person, "/hub/authorize/listed02", **same) == 403
+        assert await follow(person, "/hub/authorize") == 403
+        assert await follow(person, "/hub/change-password/admin") == 403
+
+
+async def test_a_one_time_password_is_good_for_choosing_one_and_once(site):
+    given = one_time(site).give(["listed03"])["listed03"]
+    async with Visitor(site.demo.url, "listed03", "") as person:
+        assert "one-time password" in await person.sign_up(), "somebody else took the name"
+        status, text = await person.choose(given, "short")
+        assert "at least 10 characters" in text
+        assert await follow(person, "/hub/home") == 200  # the login page: nobody is logged in
+        status, text = await person.choose(given, given)
+        assert "another than the one given" in text
+        status, text = await person.choose(given, GOOD)
+        assert status == 200 and "/hub/logout" in text
+    assert "Invalid" in await refused(site, "listed03", given)
+    await may_log_in(site, "listed03")
+    assert one_time(site).give(["listed03"]) == {}
+
+
+async def test_a_one_time_password_also_replaces_a_forgotten_one(site, capsys):
+    async with Visitor(site.demo.url, "listed04", "") as person:
+        await person.sign_up("the forgotten password")
+    main(["--file", str(one_time(site).path), "Listed04"])
+    name, _, given = capsys.readouterr().out.strip().partition(": ")
+    assert name == "listed04"
+    await may_log_in(site, "listed04", "the forgotten password")
+    async with Visitor(site.demo.url, "listed04", "") as person:
+        await person.choose(given, GOOD)
+    await may_log_in(site, "listed04")
+    assert "Invalid" in await refused(site, "listed04", "the forgotten password")
+
+
+async def test_who_was_added_in_bulk_signs_up_and_is_in(site):
+    status, _ = await site.api("POST", "/users", usernames=["added01", "added02"])
+    assert status == 201
+    async with Visitor(site.demo.url, "added01", "") as person:
+        assert "log in" in await person.sign_up()
+    await may_log_in(site, "added01")
+    await site.api("DELETE", "/users/added01")
+    assert "Invalid" in await refused(site, "added01", GOOD)
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "words"),
+    [
+        ("new01", "short", "at least 10 characters"),
+        ("new01", "é" * 40, "72 at most"),
+        ("new01", "1234567890", "will not do"),
+        ("new\t01", GOOD, "name will not do"),
+        ('new"onclick', GOOD, "name will not do"),
+        ("", GOOD, "name will not do"),
+    ],
+)
+async def test_what_a_sign_up_refuses(site, name, password, words):
+    async with Visitor(site.demo.url, name, "") as person:
+        assert words in await person.sign_up(password)
+
+
+async def test_two_passwords_that_differ_are_refused(site):
+    async with Visitor(site.demo.url, "new02", "") as person:
+        assert "differ" in await person.sign_up(GOOD, "another password")
+
+
+@pytest.mark.parametrize("password", ["x" * 73, "nul\0byte", "", "wrong"])
+async def test_odd_passwords_are_only_wrong(site, password):
+    assert "Invalid" in await refused(site, "nobody", password)
+    assert "Invalid" in await refused(site, "admin", password)
+
+
+async def test_passwords_cannot_be_tried_out(site):
+    async with Visitor(site.demo.url, "added02", "") as person:
+        await site.api("POST", "/users", usernames=["added02"])
+        await person.sign_up()
+    for number in range(10):
+        await refused(site, "added02", f"guess {number}")
+    assert "Invalid" in await refused(site, "added02", GOOD)
+
+
+async def test_the_file_of_one_time_passwords_holds_none(site):
+    passwords = one_time(site)
+    given = passwords.give(["somebody"])["somebody"]
+    assert passwords.path.stat().st_mode & 0o777 == 0o600
+    assert passwords.path.stat().st_uid == os.getuid()
+    assert given not in passwords.path.read_text()
+    passwords.forget("somebody")
+    assert not passwords.waits("somebody")
