@@ -157,6 +157,14 @@ class ClusterConfig(BaseModel):
         description='"keep": machine and home outlive the user in the hub. "delete": both go, '
         "with every file, when the user or the named server is deleted.",
     )
+    upgrade_machines: Literal["at_next_start", "never"] = Field(
+        default="at_next_start",
+        alias="UPGRADE_MACHINES",
+        description='"at_next_start": a stopped machine of another AMI than WORKER_AMI is replaced '
+        "when its user starts it, and the home moves to the new one; what lies outside the home is "
+        'lost. "never": machines keep the AMI they were made from. Without home volumes '
+        "(USER_HOME_EBS_SIZE 0) machines are never replaced.",
+    )
     spare_seconds: int = Field(
         default=900,
         alias="SPARE_SECONDS",

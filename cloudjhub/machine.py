@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 
 from cloudjhub import machine_end, progress
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import (
     BadLaunch,
+    CloudJHubError,
     EC2Error,
     LaunchFailed,
     MachineNotAnswering,
@@ -22,8 +23,8 @@ from cloudjhub.errors import (
 )
 from cloudjhub.fleet import Fleet
 from cloudjhub.hearing import Hearing
-from cloudjhub.launch_spec import LaunchSpec
-from cloudjhub.naming import RETIRED_TAG, SERVER_TAG, USER_TAG, Owner, has_owner, retired_from
+from cloudjhub.machine_plan import Plan, never
+from cloudjhub.naming import Owner, has_owner
 from cloudjhub.progress import StartReport
 from cloudjhub.states import STATES, OnStart
 
@@ -34,36 +35,6 @@ _MOST_TURNS = 12  # state changes a start follows before it gives up
 _MOST_STARTS = 3  # times a start powers the machine on before it gives up
 _LISTING_LAG_SECONDS = 10.0  # how long a listing may still say "stopped" after a start was accepted
 _PROBE_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a start waits, in seconds."""
-
-    boot_seconds: float = 240.0  # from the start of a machine to the first word of its sshd
-    running_seconds: float = 20.0  # for a machine that was running before, until it counts as hung
-    login_seconds: float = 60.0  # for sshd of a machine that boots to let somebody in
-    stop_seconds: float = 420.0  # for a machine that shuts down
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What this start works from.
-
-    ``specs`` is only called when a machine is launched: who has one does not need the AMI.
-    """
-
-    owner: Owner
-    specs: Callable[[], Awaitable["Specs"]]
-    patience: Patience
-
-
-@dataclass(frozen=True)
-class Specs:
-    """The kind of machine to launch: born with a blank home volume, or without one."""
-
-    with_home: LaunchSpec
-    without_home: LaunchSpec
 
 
 class Machine:
@@ -91,6 +62,7 @@ class Machine:
         self._discarded = 0
         self.just_booted = False
         self.born_with_home = False
+        self.replaces: Instance | None = None
 
     # -- finding
 
@@ -139,6 +111,9 @@ class Machine:
         """
         with self._report.phase(progress.LOOK):
             machine = await self.find(known_id)
+        return await self._brought_up(machine)
+
+    async def _brought_up(self, machine: Instance | None) -> Instance:
         for _ in range(_MOST_TURNS):
             rule = STATES[machine.state if machine else None]
             if machine is None or rule.on_start is OnStart.LAUNCH:
@@ -146,7 +121,8 @@ class Machine:
             elif rule.on_start is OnStart.AWAIT_STOP:
                 await self._until_stopped(machine)
             elif rule.on_start is OnStart.START:
-                await self._start(machine)
+                if not await self._replaced(machine):
+                    await self._start(machine)
             elif await self._until_answering(machine):
                 return self._fleet.view.get(machine.id) or machine
             machine = self._present()
@@ -243,6 +219,50 @@ class Machine:
                 seconds=self._plan.patience.stop_seconds,
             )
 
+    # -- replacing a machine of another AMI
+
+    async def _replaced(self, old: Instance) -> bool:
+        """Have a new machine answer in place of an outdated one, which stays stopped; whether
+        it does. Where it cannot be had or does not come up, the old one is good enough."""
+        if not await self._plan.outdated(old):
+            return False
+        self._report.note("There is a new version of your machine; you get it, with your files.")
+        plan = replace(self._plan, outdated=never, most_discarded=0)  # one attempt will do
+        new = Machine(self._fleet, plan, self._report, self._answers, hearing=self._hearing)
+        try:
+            await new._brought_up(None)
+            if new.born_with_home:
+                raise MachineNotAnswering(f"The home of {self._owner} was not found.")
+        except CloudJHubError as error:
+            await self._give_up(new._launched_id, error)
+            return False
+        except BaseException:
+            new.release()
+            raise
+        self._id, self._launched_id = new._id, new._launched_id
+        self.just_booted, self._powered_on_at = new.just_booted, new._powered_on_at
+        self._plan, self.replaces = plan, old
+        return True
+
+    async def back_to_old(self, error: CloudJHubError) -> Instance:
+        """The new machine is no good: the one it was to replace, answering."""
+        assert self.replaces is not None
+        await self._give_up(self._launched_id, error)
+        self._id, self._launched_id, self._powered_on_at = self.replaces.id, None, None
+        self.replaces = None
+        return await self._brought_up(self._present())
+
+    async def _give_up(self, new_id: str | None, error: CloudJHubError) -> None:
+        """End the new machine, which is blank, before the old one is started beside it."""
+        log.error("%s keeps the old machine: %s", self._owner, error)
+        self._report.note("The new version cannot be had just now; you get the machine you had.")
+        self._plan = replace(self._plan, outdated=never)
+        machine = self._fleet.view.get(new_id) if new_id else None
+        if machine is not None and not has_owner(machine.tags):
+            self._fleet.spares.condemn(machine.id)
+            with suppress(EC2Error):
+                await self._fleet.terminate(machine.id)
+
     # -- recovery
 
     async def _recover(self, machine: Instance) -> None:
@@ -283,16 +303,11 @@ class Machine:
         self._powered_on_at = None
 
     async def _retire(self, machine: Instance) -> None:
-        """Set the machine aside, stopped, with its root disk; its home goes to the next one.
-
-        The first tag already takes it out of everybody's sight, so that whatever ends this
-        half-way leaves a user without a machine and not one with a deaf one.
-        """
+        """Set the machine aside, stopped, with its root disk; its home goes to the next one."""
         log.error("%s of %s stays silent; setting it aside", machine.id, self._owner)
         await self._switch_off(machine)
         if self._fleet.view.get(machine.id) is not None:
-            await self._fleet.tag([machine.id], {RETIRED_TAG: retired_from(self._owner)})
-            await self._fleet.untag([machine.id], [USER_TAG, SERVER_TAG])
+            await machine_end.set_aside(self._fleet, machine, self._owner)
         self._forget(machine)
 
     def _discard(self, machine: Instance) -> None:
@@ -302,7 +317,7 @@ class Machine:
         self._fleet.spares.condemn(machine.id)
         self._forget(machine)
         self._discarded += 1
-        if self._discarded > 1:
+        if self._discarded > self._plan.most_discarded:
             raise MachineNotAnswering("Two new machines in a row did not come up.")
 
     def _forget(self, machine: Instance) -> None:

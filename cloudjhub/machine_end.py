@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import NotFound, TimedOut, WrongState
 from cloudjhub.fleet import Fleet
-from cloudjhub.naming import Owner
+from cloudjhub.naming import RETIRED_TAG, SERVER_TAG, USER_TAG, Owner, retired_from
 from cloudjhub.states import STATES, OnStop
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,18 @@ async def stop(
 def _is_or_will_be_on(fleet: Fleet, machine: Instance) -> bool:
     # A start that its user gave up may still be on its way to EC2.
     return STATES[machine.state].on_stop is not OnStop.NOTHING or fleet.is_being_started(machine.id)
+
+
+async def set_aside(
+    fleet: Fleet, machine: Instance, owner: Owner, reason: Mapping[str, str] | None = None
+) -> None:
+    """Take a machine that is off out of everybody's sight by its tags; its home may move.
+
+    The first call already does it, so that whatever ends this half-way leaves a user without a
+    machine and not with one that is no good. Raises EC2Error.
+    """
+    await fleet.tag([machine.id], {RETIRED_TAG: retired_from(owner), **(reason or {})})
+    await fleet.untag([machine.id], [USER_TAG, SERVER_TAG])
 
 
 async def remove_for_ever(fleet: Fleet, owner: Owner) -> None:

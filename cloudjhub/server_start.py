@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cloudjhub import notebook, progress, remote
+from cloudjhub import notebook, progress, remote, renewal
 from cloudjhub.cluster import Cluster
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import Instance
@@ -21,7 +21,8 @@ from cloudjhub.errors import (
 from cloudjhub.fleet import Fleet
 from cloudjhub.home import home_volume_of
 from cloudjhub.launch_spec import launch_spec
-from cloudjhub.machine import Machine, Patience, Plan, Specs
+from cloudjhub.machine import Machine
+from cloudjhub.machine_plan import Patience, Plan, Specs
 from cloudjhub.naming import HOST_KEY_TAG, Owner, has_owner
 from cloudjhub.ownership import make_mine
 from cloudjhub.probe import Answer, notebook_answers, sshd_answers
@@ -84,23 +85,32 @@ class ServerStart:
         """
         config = self._cluster.config()
         fleet = await self._cluster.fleet()
-        plan = Plan(self._wanted.owner, lambda: self._specs(config, fleet), self._patience)
+        owner = self._wanted.owner
+        plan = Plan(
+            owner,
+            lambda: self._specs(config, fleet),
+            self._patience,
+            lambda old: renewal.is_outdated(fleet, config, owner, old),
+        )
         hearing = self._cluster.hearing
         machine = Machine(fleet, plan, self._report, _answers(config), hearing=hearing)
         try:
-            instance = await machine.answering(known.instance_id)
-            (await self._cluster.upkeep()).wanted(instance.id)
-            session = await self._connect(config, instance, known, booting=machine.just_booted)
+            instance, session = await self._let_in(config, machine, known)
             try:
+                if machine.replaces is not None:
+                    await renewal.take_over(fleet, config, owner, machine.replaces)
                 instance = await make_mine(
                     fleet,
-                    self._wanted.owner,
+                    owner,
                     instance,
                     fingerprint=session.fingerprint,
                     born_with_home=machine.born_with_home,
                 )
                 commit(instance, session.fingerprint)
-                return await self._serve(config, fleet, instance, session)
+                home = machine.replaces.home_volume_id if machine.replaces else None
+                running = await self._serve(config, fleet, instance, session, must_be=home)
+                await renewal.end_replaced(fleet, owner)
+                return running
             finally:
                 # In a thread: closing waits for the connection's own thread.
                 self._cluster.ssh_threads.submit(session.close)
@@ -114,6 +124,21 @@ class ServerStart:
             with_home=launch_spec(config, image, instance_type=kind),
             without_home=launch_spec(config, image, instance_type=kind, with_home=False),
         )
+
+    async def _let_in(
+        self, config: ClusterConfig, machine: Machine, known: Known
+    ) -> tuple[Instance, remote.Session]:
+        """A machine that answers and admits us. A new version that does not is given up."""
+        instance = await machine.answering(known.instance_id)
+        while True:
+            (await self._cluster.upkeep()).wanted(instance.id)
+            try:
+                booting = machine.just_booted
+                return instance, await self._connect(config, instance, known, booting=booting)
+            except (MachineNotAnswering, LoginRefused) as error:
+                if machine.replaces is None:
+                    raise
+                instance = await machine.back_to_old(error)
 
     async def _connect(
         self, config: ClusterConfig, instance: Instance, known: Known, *, booting: bool
@@ -157,9 +182,18 @@ class ServerStart:
             raise
 
     async def _serve(
-        self, config: ClusterConfig, fleet: Fleet, instance: Instance, session: remote.Session
+        self,
+        config: ClusterConfig,
+        fleet: Fleet,
+        instance: Instance,
+        session: remote.Session,
+        *,
+        must_be: str | None,
     ) -> Running:
+        """Connect the home and start the notebook. ``must_be``: no other home will do."""
         home = await home_volume_of(fleet, instance, self._wanted.owner, self._report)
+        if must_be not in (None, home):
+            raise MachineNotAnswering(f"Your files ({must_be}) did not come to {instance.id}.")
         plan = notebook.NotebookPlan(
             command=self._wanted.command,
             environment=self._wanted.environment(instance.private_ip or ""),

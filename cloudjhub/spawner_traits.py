@@ -11,7 +11,7 @@ from traitlets.config import LoggingConfigurable
 from cloudjhub import options
 from cloudjhub.cluster import Cluster, ClusterSettings, cluster_for
 from cloudjhub.fleet import FleetSettings
-from cloudjhub.machine import Patience
+from cloudjhub.machine_plan import Patience
 
 
 class InstanceSpawnerTraits(LoggingConfigurable):

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from cloudjhub.hearing import Hearing
 from cloudjhub.launch_spec import launch_spec
-from cloudjhub.machine import Machine, Patience, Plan, Specs
+from cloudjhub.machine import Machine
+from cloudjhub.machine_plan import Patience, Plan, Specs
 from cloudjhub.naming import Owner
 from cloudjhub.progress import StartReport, UsualTimes
 
