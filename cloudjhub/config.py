@@ -142,8 +142,8 @@ class ClusterConfig(BaseModel):
         default=3600,
         alias="JUPYTER_NOTEBOOK_TIMEOUT",
         ge=60,
-        description="Seconds without activity after which a machine is stopped. It has no effect "
-        "yet: nothing stops idle machines so far.",
+        description="Seconds without activity after which a machine is stopped. "
+        "A change takes effect within a minute.",
     )
     server_owner: str = Field(
         default="",

@@ -57,8 +57,9 @@ def main() -> None:
     from traitlets.config import Config
 
     hearing = float(os.environ.get("CLOUDJHUB_HEARING_SECONDS", HEARING_SECONDS))
+    look = int(os.environ.get("CLOUDJHUB_LOOK_SECONDS", LOOK_SECONDS))
     judge = IdleJudge(ConfigFile(os.environ["CLOUDJHUB_CONFIG"]), hearing)
-    settings = {"cull_every": LOOK_SECONDS, "timeout": 60, "cull_arbiter_hook": judge}
+    settings = {"cull_every": look, "timeout": 60, "cull_arbiter_hook": judge}
     # No configuration file of its own: by default it would run one from the current folder.
     culler = IdleCuller(config=Config(IdleCuller=settings | {"config_file": ""}))
     culler.initialize([])
