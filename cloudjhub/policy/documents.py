@@ -13,6 +13,7 @@ from cloudjhub.naming import (
     DISK_ROLE,
     HOST_KEY_TAG,
     NAME_TAG,
+    OUTDATED_TAG,
     RETIRED_TAG,
     SERVER_TAG,
     USER_TAG,
@@ -39,7 +40,7 @@ MANAGED_LIMIT = 6_144
 
 #: the tags that a hub writes and removes in the life of a machine; never those that say whose
 #: cluster it is
-HUB_TAGS = (USER_TAG, SERVER_TAG, HOST_KEY_TAG, RETIRED_TAG, NAME_TAG)
+HUB_TAGS = (USER_TAG, SERVER_TAG, HOST_KEY_TAG, RETIRED_TAG, OUTDATED_TAG, NAME_TAG)
 
 _POWER = ("StartInstances", "StopInstances", "TerminateInstances", "GetConsoleOutput")
 _MOVES = ("AttachVolume", "DetachVolume")
