@@ -47,7 +47,7 @@ class HubUser:
         # Cookies for an address given as digits are refused by default.
         self._http = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True),
-            timeout=aiohttp.ClientTimeout(total=60),
+            timeout=aiohttp.ClientTimeout(total=120),
             connector=aiohttp.TCPConnector(limit=0),
         )
 
@@ -97,7 +97,7 @@ class HubUser:
         server_name: str = "",
         *,
         options: Mapping[str, Any] | None = None,
-        deadline_seconds: float = 120,
+        deadline_seconds: float = 240,
     ) -> Start:
         """Start the server and follow its progress until it is ready.
 
@@ -142,7 +142,7 @@ class HubUser:
                 if line.startswith(b"data:"):
                     yield json.loads(line[5:])
 
-    async def stop_server(self, server_name: str = "", *, deadline_seconds: float = 60) -> float:
+    async def stop_server(self, server_name: str = "", *, deadline_seconds: float = 120) -> float:
         """Stop the server and wait until the hub knows none; returns the seconds it took."""
         clicked = time.monotonic()
         async with self._request("DELETE", self._server_api(server_name)) as answer:

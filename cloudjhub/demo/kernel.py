@@ -27,7 +27,7 @@ class Kernel:
         """Close the connection; the kernel and its variables stay."""
         await self._socket.close()
 
-    async def run(self, code: str, *, deadline_seconds: float = 60) -> str:
+    async def run(self, code: str, *, deadline_seconds: float = 120) -> str:
         """Run code and return what it printed. Raises KernelError, or TimedOut at the deadline."""
         try:
             return await asyncio.wait_for(self._run(code), deadline_seconds)

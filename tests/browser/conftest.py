@@ -1,16 +1,18 @@
 """Chromium, a hub to look at, and a place for what it looked like."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
-from sites import QUICK, USERS, Site, running_site
+from playwright.async_api import Browser, Page, async_playwright, expect
+from sites import USERS, Site, running_site
 
 SCREENSHOTS = Path(__file__).parents[2] / "test-output" / "screenshots"
+
+# For what comes at once unless this computer is busy.
+_PATIENCE_MS = 120_000
 
 # Nothing of Chromium's own may look for the internet while it shows pages of this computer.
 _ARGUMENTS = [
@@ -26,12 +28,16 @@ _ARGUMENTS = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """A hub whose machines take long enough for the progress page to be read."""
-    slow = replace(QUICK, pending_seconds=1.5, boot_seconds=2.0)
-    async with running_site(
-        tmp_path_factory.mktemp("site"), local=slow, users=USERS[:9]
-    ) as running:
+    """A hub whose pages are looked at."""
+    async with running_site(tmp_path_factory.mktemp("site"), users=USERS[:9]) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def no_faults(site: Site) -> Iterator[None]:
+    """Whatever a test did to the EC2 ends with the test."""
+    yield
+    site.ec2.faults.clear()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,7 +46,10 @@ async def chromium() -> AsyncIterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     assert program, "Chromium is not installed; scripts/test installs it by name."
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        expect.set_options(timeout=_PATIENCE_MS)
+        browser = await playwright.chromium.launch(
+            executable_path=program, args=_ARGUMENTS, timeout=_PATIENCE_MS
+        )
         yield browser
         await browser.close()
 
@@ -50,7 +59,7 @@ async def page(chromium: Browser, request: pytest.FixtureRequest) -> AsyncIterat
     """A window of its own; what it showed last is kept when the test is over."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 800})
     window = await context.new_page()
-    window.set_default_timeout(30_000)
+    window.set_default_timeout(_PATIENCE_MS)
     yield window
     await _keep(window, f"{request.node.name}-end")
     await context.close()

@@ -20,6 +20,7 @@ async def test_from_the_login_page_to_a_cell_that_ran(site, page, shoot):
     await page.goto(site.demo.url)
     await shoot("1-login")
     await _log_in(site, page, "student01")
+    site.ec2.faults.hold("boot")
     await page.get_by_role("button", name="Start My Server").click()
 
     await page.wait_for_url(re.compile(r"/hub/spawn-pending/"))
@@ -29,6 +30,7 @@ async def test_from_the_login_page_to_a_cell_that_ran(site, page, shoot):
     await shoot("2-progress")
     log = await page.locator(".progress-log-event").all_inner_texts()
     assert any("Getting you a new machine." in line for line in log), log
+    site.ec2.faults.let_go("boot")
 
     await page.wait_for_url(re.compile(r"/user/student01/lab"))
     await page.locator(".jp-LauncherCard", has_text="Python 3").first.click()
@@ -68,12 +70,9 @@ async def test_an_admin_adds_students_and_stops_a_server(site, page, shoot):
 
 async def test_a_refusal_is_one_sentence_that_says_what_to_do(site, page, shoot):
     site.ec2.faults.capacity("t3.medium", "us-east-1a", 0)
-    try:
-        await _log_in(site, page, "student03")
-        await page.get_by_role("button", name="Start My Server").click()
-        await expect(page.locator("#progress-message")).to_contain_text(
-            "Amazon has no more machines of this type in this zone just now."
-        )
-        await shoot("6-no-capacity")
-    finally:
-        site.ec2.faults.clear()
+    await _log_in(site, page, "student03")
+    await page.get_by_role("button", name="Start My Server").click()
+    await expect(page.locator("#progress-message")).to_contain_text(
+        "Amazon has no more machines of this type in this zone just now."
+    )
+    await shoot("6-no-capacity")

@@ -7,18 +7,28 @@ from sites import BRISK
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-# One student is given little time; a file named after a student holds their server up.
+# One student is given little time, once JupyterHub has begun to keep its own, which is close
+# behind; a file named after a student holds their server up.
 SITE = {
     "more_config": f"""{BRISK}
+from cloudjhub import InstanceSpawner
+
 cheap = list(c.Spawner.cmd)
 GATED = 'while [ -e "$0/$JUPYTERHUB_USER" ]; do sleep 0.1; done; exec "$@"'
 
 def prepare(spawner):
     gates = __import__("os").path.dirname(spawner.config_file) + "/ec2/gates"
     spawner.cmd = ["sh", "-c", GATED, gates, *cheap]
-    if spawner.user.name == "student20":
-        spawner.start_timeout = 3
 
+class Hurried(InstanceSpawner):
+    async def start(self):
+        if self.user.name == "student20":
+            self.start_timeout = 3
+        return await super().start()
+
+c.JupyterHub.spawner_class = Hurried
+# Who stops a server is answered after a second; 10 s by default.
+c.JupyterHub.tornado_settings = {{"slow_spawn_timeout": 0, "slow_stop_timeout": 1}}
 c.Spawner.pre_spawn_hook = prepare
 """
 }
@@ -27,11 +37,11 @@ c.Spawner.pre_spawn_hook = prepare
 async def test_a_machine_whose_launch_was_stopped_goes_to_the_next_student(no_faults):
     site = no_faults
     await site.user("student01")
-    site.ec2.faults.slow("boot", 4.0)
+    site.ec2.faults.hold("boot")
     machine = await _launched(site, "student01")
     await _stop(site, "student01")
     assert await site.machines("student01") == []
-    site.ec2.faults.clear()
+    site.ec2.faults.let_go("boot")
     await (await site.user("student02")).start_server()
     assert (await site.the_machine("student02"))["InstanceId"] == machine
     assert set(_owners_inside(site, machine)) == {"student02"}
@@ -40,10 +50,17 @@ async def test_a_machine_whose_launch_was_stopped_goes_to_the_next_student(no_fa
 async def test_a_start_right_after_a_stopped_one_works(no_faults):
     site = no_faults
     student = await site.user("student03")
-    site.ec2.faults.slow("boot", 3.0)
+    site.ec2.faults.hold("boot")
     machine = await _launched(site, "student03")
     await _stop(site, "student03")
-    await student.start_server()
+    starting = asyncio.ensure_future(student.start_server())
+
+    async def begun():
+        return await site.server("student03")
+
+    await site.until("the second start to begin", begun)
+    site.ec2.faults.let_go("boot")
+    await starting
     assert (await site.the_machine("student03"))["InstanceId"] == machine
     assert _owners_inside(site, machine) == ["student03"]
 
@@ -52,7 +69,7 @@ async def test_a_start_stopped_at_once_leaves_at_most_one_spare(no_faults):
     site = no_faults
     student = await site.user("student04")
     before = await _ids(site)
-    assert (await site.api("POST", "/users/student04/server"))[0] == 202
+    await site.begin("student04")
     await _stop(site, "student04")
     await student.start_server()
     machine = (await site.the_machine("student04"))["InstanceId"]
@@ -64,12 +81,12 @@ async def test_a_machine_that_was_its_users_is_stopped_with_the_start(no_faults,
     site = no_faults
     student = await site.user("student05")
     gate("student05").touch()
-    assert (await site.api("POST", "/users/student05/server"))[0] == 202
+    await site.begin("student05")
 
     async def owned():
         return await site.machines("student05")
 
-    (machine,) = await site.until("the machine to carry its owner's name", owned, 60)
+    (machine,) = await site.until("the machine to carry its owner's name", owned)
     await _stop(site, "student05")
     await site.machine_stopped("student05")
     gate("student05").unlink()
@@ -84,18 +101,20 @@ async def test_a_stopped_machine_whose_start_was_stopped_is_stopped_again(no_fau
     await student.start_server()
     await student.stop_server()
     await site.machine_stopped("student06")
-    site.ec2.faults.slow("pending", 3.0)
-    site.ec2.faults.slow("boot", 3.0)
-    assert (await site.api("POST", "/users/student06/server"))[0] == 202
+    site.ec2.faults.hold("pending")
+    site.ec2.faults.hold("boot")
+    await site.begin("student06")
 
     async def pending():
         return await site.machine_state("student06") == "pending"
 
     await site.until("the machine to be powered on", pending)
     # EC2 stops no machine that is pending; that must keep nobody waiting for an answer.
-    await _stop(site, "student06")
+    await _answered_yes(site, "student06")
+    site.ec2.faults.let_go("pending")
+    await site.no_server("student06")
     await site.machine_stopped("student06")
-    site.ec2.faults.clear()
+    site.ec2.faults.let_go("boot")
     await student.start_server()
     assert len(await site.homes("student06")) == 1
 
@@ -116,7 +135,7 @@ async def test_a_start_that_was_stopped_and_repeated_twice_ends_with_one_machine
 async def test_the_user_is_told_when_the_time_is_up(no_faults):
     site = no_faults
     student = await site.user("student20")
-    site.ec2.faults.slow("boot", 8.0)
+    site.ec2.faults.hold("boot")
     said = await site.failed_start("student20")
     assert "Your server was not ready in 3 s." in said
     assert "Try again" in said
@@ -148,7 +167,7 @@ async def test_a_stop_at_any_moment_of_a_start_is_answered(no_faults):
             if any(t["Key"] == "cloudjhub:user" and t["Value"] in names for t in machine["Tags"])
         )
 
-    await site.until("every owned machine to be stopped", none_runs_for_an_owner, 60)
+    await site.until("every owned machine to be stopped", none_runs_for_an_owner)
 
 
 @pytest.fixture
@@ -164,7 +183,7 @@ def gate(site):
 async def _launched(site, name):
     """Begin a start and wait until it has a machine launched; gives its id."""
     before = await _ids(site)
-    assert (await site.api("POST", f"/users/{name}/server"))[0] == 202
+    await site.begin(name)
 
     async def new():
         return await _ids(site) - before
@@ -175,9 +194,13 @@ async def _launched(site, name):
 
 async def _stop(site, name):
     """Press Stop; the hub must say yes, and know no server in the end."""
+    await _answered_yes(site, name)
+    await site.no_server(name)
+
+
+async def _answered_yes(site, name):
     status, answer = await site.api("DELETE", f"/users/{name}/server")
     assert status in (202, 204), answer
-    await site.no_server(name)
 
 
 def _owners_inside(site, instance_id):

@@ -107,4 +107,4 @@ async def _ready(site, name):
         server = await site.server(name)
         return server and server["ready"]
 
-    await site.until(f"the server of {name} to be ready", ready, 60)
+    await site.until(f"the server of {name} to be ready", ready)

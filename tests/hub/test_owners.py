@@ -59,7 +59,7 @@ async def test_a_name_of_any_kind_gets_a_machine_and_finds_it_again(site, name):
         servers = (await site.api("GET", path))[1]["servers"]
         return servers.get("", {}).get("ready")
 
-    await site.until("the server to be ready", ready, 60)
+    await site.until("the server to be ready", ready)
     (machine,) = {machine["InstanceId"] for machine in await site.machines()} - before
     (environment,) = site.notebooks(machine).values()
     assert environment["JUPYTERHUB_USER"] == name
@@ -69,9 +69,9 @@ async def test_a_name_of_any_kind_gets_a_machine_and_finds_it_again(site, name):
         states = {m["InstanceId"]: m["State"]["Name"] for m in await site.machines()}
         return states[machine] == "stopped"
 
-    await site.until("the machine to be stopped", stopped, 60)
+    await site.until("the machine to be stopped", stopped)
     assert (await site.api("POST", f"{path}/server"))[0] == 202
-    await site.until("the server to be ready again", ready, 60)
+    await site.until("the server to be ready again", ready)
     assert {m["InstanceId"] for m in await site.machines()} - before == {machine}
 
 
@@ -107,7 +107,7 @@ async def test_a_deleted_user_leaves_nothing_where_the_operator_says_so(site):
     async def nothing_left():
         return not await site.machines("student05") and not await site.homes("student05")
 
-    await site.until("machine and home to be removed", nothing_left, 60)
+    await site.until("machine and home to be removed", nothing_left)
     assert (await site.the_machine("student06"))["InstanceId"] == other
     assert len(await site.homes("student06")) == 1
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sites import BRISK, running_site
+from sites import BRISK, HURRIED, running_site
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-# A quarter of the boot timeout is what a machine that boots may take to let the hub in.
-SITE = {"more_config": f"{BRISK}\nc.InstanceSpawner.boot_timeout_seconds = 20\n"}
+SITE = {"more_config": HURRIED}
 REQUEST_ID = r"\[request (?!none)\S+\]"
 
 
@@ -150,10 +149,12 @@ async def test_a_wrong_key_is_called_that(site):
     key = Path(site.demo.server_config["WORKER_KEY_FILE"])
     right = key.read_bytes()
     key.write_bytes(_some_private_key())
+    sentence = "Ask your administrator to check WORKER_KEY_FILE and WORKER_USERNAME"
     try:
-        log = await _refused(
-            site, student, "Ask your administrator to check WORKER_KEY_FILE and WORKER_USERNAME"
-        )
+        refusing = asyncio.ensure_future(_refused(site, student, sentence))
+        await _a_login_refused(site)
+        site.let_pass(1000)  # that a machine may take to let the hub in
+        log = await refusing
     finally:
         key.write_bytes(right)
     assert "LoginRefused" in log and "does not accept the key" in log
@@ -225,11 +226,19 @@ async def test_an_intended_change_of_host_key_is_accepted_without_the_tag(no_fau
 async def test_throttled_logins_all_succeed(no_faults):
     site = no_faults
     students = [await _next_student(site) for _ in range(4)]
-    tight = {action: [1, 1] for action in ("RunInstances", "DescribeVolumes", "CreateTags")}
-    site.ec2.faults.throttle(rates={**tight, "DescribeInstances": [2, 1]})
+    tight = ("RunInstances", "DescribeVolumes", "CreateTags")
+    # No second call at all, until one was refused.
+    site.ec2.faults.throttle(rates={action: [1, 0] for action in tight})
     site.ec2.reset_calls()
-    await asyncio.gather(*(student.start_server() for student in students))
-    assert sum(counts["throttled"] for counts in site.ec2.calls().values()) > 0
+    logins = asyncio.gather(*(student.start_server() for student in students))
+
+    def throttled():
+        return sum(counts["throttled"] for counts in site.ec2.calls().values())
+
+    await site.until("a refused call", throttled)
+    slow = {action: [1, 1] for action in tight}
+    site.ec2.faults.throttle(rates={**slow, "DescribeInstances": [2, 1]})
+    await logins
     site.ec2.faults.clear()
     machines = [(await site.the_machine(student.name))["InstanceId"] for student in students]
     assert len(set(machines)) == len(students)
@@ -285,20 +294,25 @@ def _some_private_key():
     )
 
 
-async def test_a_machine_that_refuses_the_first_logins_of_its_boot_is_waited_for(site):
-    student = await _next_student(site)
-    mark = len(site.hub_log())
+async def test_a_machine_that_refuses_the_first_logins_of_its_boot_is_waited_for(no_faults):
+    site, student = no_faults, await _next_student(no_faults)
+    known = {machine["InstanceId"] for machine in await site.machines()}
+    site.ec2.faults.hold("boot")
     starting = asyncio.ensure_future(student.start_server())
-    machine = (await site.until("a machine", lambda: _unowned(site)))[0]
-    keys = site.ec2.machines.get(machine["InstanceId"]).spec.folder / "authorized_keys"
-    written = await site.until("its keys", lambda: keys.exists() and keys.read_text())
-    keys.write_text("")
-    try:
-        await site.until("a refused login", lambda: "does not accept the key" in site.hub_log(mark))
-    finally:
-        keys.write_text(written)
+
+    async def launched():
+        return {machine["InstanceId"] for machine in await site.machines()} - known
+
+    (machine,) = await site.until("a machine", launched)
+    spec = site.ec2.machines.get(machine).spec
+    spec.folder.mkdir(mode=0o700)
+    (spec.folder / "authorized_keys").write_text("")
+    site.ec2.faults.let_go("boot")
+    await _a_login_refused(site)
+    (spec.folder / "authorized_keys").write_text(f"{spec.authorized_key}\n")
     await starting
 
 
-async def _unowned(site):
-    return [m for m in await site.machines() if "cloudjhub:user" not in str(m.get("Tags"))]
+async def _a_login_refused(site):
+    mark = len(site.hub_log())
+    await site.until("a refused login", lambda: "does not accept the key" in site.hub_log(mark))

@@ -82,17 +82,17 @@ async def test_a_hub_killed_while_a_machine_boots_gives_one_machine_in_the_end(n
     site = no_faults
     await site.user("student05")
     known = await _ids(site)
-    site.ec2.faults.slow("boot", 6.0)
-    assert (await site.api("POST", "/users/student05/server"))[0] == 202
+    site.ec2.faults.hold("boot")
+    await site.begin("student05")
 
     async def launched():
         return await _ids(site) - known
 
     (launched_id,) = await site.until("the machine to be launched", launched)
     await site.demo.hub.crash()
-    site.ec2.faults.clear()
     await site.hub_again()
     await site.no_server("student05")
+    site.ec2.faults.let_go("boot")
     await (await site.user("student05")).start_server()
     assert (await site.the_machine("student05"))["InstanceId"] == launched_id
     assert await _ids(site) - known == {launched_id}
@@ -131,7 +131,7 @@ async def test_a_user_of_a_hub_without_its_database_gets_machine_and_file_back(s
 
     await site.demo.hub.stop()
     (site.demo.folder / "jupyterhub.sqlite").unlink()
-    await site.demo.hub.start(90)
+    await site.demo.hub.start(240)
     for name in before:
         await (await site.user(name)).start_server()
         machine = (await site.the_machine(name))["InstanceId"]
@@ -155,13 +155,13 @@ async def _killed_before_ready(site, gate, name, *, open_at_once=False):
     """The hub is killed while the user's own machine waits before a gate; gives the machine."""
     gate(name).touch()
     await site.user(name)
-    assert (await site.api("POST", f"/users/{name}/server"))[0] == 202
+    await site.begin(name)
 
     async def serving():
         machines = await site.machines(name)
         return machines and _waits_at_the_gate(site, machines[0]["InstanceId"])
 
-    await site.until("the server's process to wait at the gate", serving, 60)
+    await site.until("the server's process to wait at the gate", serving)
     await site.demo.hub.crash()
     if open_at_once:
         gate(name).unlink()
@@ -182,7 +182,7 @@ async def _adopted(site, name):
         server = await site.server(name)
         return server and server["ready"]
 
-    await site.until(f"the hub to take up the server of {name}", ready, 60)
+    await site.until(f"the hub to take up the server of {name}", ready)
 
 
 async def _server_pids(site, name):
