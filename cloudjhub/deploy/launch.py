@@ -37,12 +37,12 @@ class Step:
 
 
 STEPS = (
+    Step("public address", 2, manager.ensure_address),
     Step("security groups", 5, security_groups.ensure),
     Step("manager's role", 5, role.ensure),
     Step("builder", 30, worker_image.ensure_builder, worker_image.builder_needed),
     Step("worker AMI", 480, worker_image.ensure),
     Step("end of the builder", 2, worker_image.end_builders),
-    Step("public address", 2, manager.ensure_address),
     Step("manager's machine", 30, manager.ensure_machine),
     Step("manager's software", 240, manager.set_up),
     Step("key of users' machines", 2, manager.ensure_worker_key),

@@ -10,12 +10,16 @@ ASKED = "https://checkip.amazonaws.com"
 _TIMEOUT_SECONDS = 10
 
 
-def find(endpoint_url: str = "") -> str:
+def find(endpoint_url: str = "", toward: str = "") -> str:
     """As a network of one address; "" where it cannot be found out.
 
-    Where AWS's API is not Amazon's own, it is the address from which that API is reached.
+    Where AWS's API is not Amazon's own, no other network lies in between, and it is the address
+    from which ``toward`` is reached, or else the API.
     """
-    address = _facing(endpoint_url) if endpoint_url else _public()
+    if endpoint_url:
+        address = _facing(toward or urlsplit(endpoint_url).hostname or "")
+    else:
+        address = _public()
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -31,12 +35,12 @@ def _public() -> str:
         return ""
 
 
-def _facing(endpoint_url: str) -> str:
-    where = urlsplit(endpoint_url)
+def _facing(host: str) -> str:
+    """The source address of the route there; nothing is sent."""
     try:
-        with socket.create_connection(
-            (where.hostname or "", where.port or 443), _TIMEOUT_SECONDS
-        ) as connection:
-            return str(connection.getsockname()[0])
-    except OSError:
+        ((family, *_, where), *_) = socket.getaddrinfo(host, 22, type=socket.SOCK_DGRAM)
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(where)
+            return str(probe.getsockname()[0])
+    except (OSError, ValueError):
         return ""

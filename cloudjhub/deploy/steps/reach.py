@@ -25,6 +25,7 @@ def session(site: Site, machine: Machine, host: str) -> Iterator[remote.Session]
     target = Target(
         host, SSH_PORT, _login(site, machine), str(Path(site.settings.key_path).expanduser())
     )
+    site.say(f"logs in at {target} as {target.username}")
     attempt = _Attempt(target, machine.tags.get(HOST_KEY_TAG))
     try:
         opened = wait_for(f"The login at {target}", attempt, seconds=_ANSWERS_SECONDS)

@@ -55,7 +55,10 @@ def _ensure_group(site: Site, role: str) -> str:
 
 
 def _ssh_from(site: Site) -> str:
-    found = site.settings.ssh_from or own_address.find(site.settings.endpoint_url)
+    address = site.address()
+    found = site.settings.ssh_from or own_address.find(
+        site.settings.endpoint_url, toward=address.ip if address else ""
+    )
     if not found:
         raise CloudJHubError(
             "This computer's public address could not be found out.",
