@@ -13,9 +13,10 @@ from typing import Any
 from cloudjhub.config import ConfigFile
 
 SERVICE = "idle"
-LOOK_SECONDS = 60
-# Single-user servers report what they did every five minutes. A hub that was away is not to stop
-# everybody for what it did not hear.
+LOOK_SECONDS = 30
+# A hub that was away is not to stop everybody for what it did not hear. It reads the proxy's times
+# within a minute; single-user servers report every five, which a shorter limit does not wait for.
+FIRST_WORDS_SECONDS = 90
 HEARING_SECONDS = 400
 
 
@@ -40,15 +41,18 @@ class IdleJudge:
 
     def __init__(self, file: ConfigFile, hearing_seconds: float):
         self._file = file
-        self._listen_until = time.monotonic() + hearing_seconds
+        self._begun = time.monotonic()
+        self._hearing_seconds = hearing_seconds
 
     def __call__(
         self, inactive: timedelta | None, inactive_limit: float, server: dict[str, Any]
     ) -> bool:
         """What jupyterhub-idle-culler calls its arbiter; None is a server that nobody knows."""
-        if inactive is None or time.monotonic() < self._listen_until:
+        limit = self._file.current().idle_timeout_seconds
+        listening = min(self._hearing_seconds, max(FIRST_WORDS_SECONDS, limit))
+        if inactive is None or time.monotonic() - self._begun < listening:
             return False
-        return inactive.total_seconds() >= self._file.current().idle_timeout_seconds
+        return inactive.total_seconds() >= limit
 
 
 def main() -> None:
