@@ -29,7 +29,7 @@ _BY_CODE: dict[str, tuple[type[errors.EC2Error], str]] = {
         errors.NoFreeAddress,
         "The subnet SUBNET_ID has no free address left.",
     ),
-    "UnauthorizedOperation": (errors.NotPermitted, "The hub is not allowed to do this in AWS."),
+    "UnauthorizedOperation": (errors.PolicyRefuses, "The hub is not allowed to do this in AWS."),
     "AuthFailure": (errors.NotPermitted, "AWS does not accept the hub's credentials."),
     "InvalidClientTokenId": (errors.NotPermitted, "AWS does not accept the hub's credentials."),
     "SignatureDoesNotMatch": (errors.NotPermitted, "AWS does not accept the hub's credentials."),

@@ -14,6 +14,7 @@
     │   ├── QuotaReached           the account may not have more
     │   ├── NoFreeAddress          the subnet is full
     │   ├── NotPermitted           credentials or policy refuse
+    │   │   └── PolicyRefuses      the policy does: also said of what is gone, with its tags
     │   ├── NotFound               that id is unknown (perhaps not known yet)
     │   ├── WrongState             the machine or volume is in a state that forbids this
     │   └── BadLaunch              AMI, type, subnet, group or key pair of the launch is wrong
@@ -126,6 +127,23 @@ class NotPermitted(EC2Error):
     """The hub's credentials do not allow the call."""
 
     remedy = "Ask your administrator to check the manager's credentials and its EC2 policy."
+
+
+class PolicyRefuses(NotPermitted):
+    """The policy does not allow the call on one of the resources.
+
+    A policy that goes by tags refuses what has none, and what does not exist has none: EC2
+    answers this and not "not found" (https://github.com/aws/karpenter-provider-aws/issues/2100).
+    """
+
+    def of_what_is_gone(self, resource_id: str) -> "NotFound":
+        """The error that it is where a listing showed that the resource is gone."""
+        return NotFound(
+            f"{resource_id} is gone.",
+            action=self.action,
+            code=self.code,
+            request_id=self.request_id,
+        )
 
 
 class NotFound(EC2Error):

@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from cloudjhub.errors import EC2Error, NoCapacity, NotFound, WrongState
+from cloudjhub.errors import EC2Error, NoCapacity, NotFound, PolicyRefuses, WrongState
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 # EC2 refuses a call on several machines as a whole when it cannot serve one of them.
-CAUSED_BY_ONE = (NotFound, WrongState, NoCapacity)
+CAUSED_BY_ONE = (NotFound, WrongState, NoCapacity, PolicyRefuses)
 
-# Capacity is not a member's fault: after so many single refusals the others need not be tried.
+# Of these it need not be a member's fault: after so many single refusals the others are not tried.
+_OFTEN_OF_ALL = (NoCapacity, PolicyRefuses)
 _ENOUGH_REFUSALS = 2
 
 
@@ -86,7 +87,7 @@ class Batcher(Generic[Item, Answer]):
                         middle = len(part) // 2
                         parts = [part[:middle], part[middle:], *parts]
                         continue
-                    refused_in_a_row += isinstance(error, NoCapacity)
+                    refused_in_a_row += isinstance(error, _OFTEN_OF_ALL)
                     answers = [own_copy(error) for _ in part]
                 except Exception as error:
                     answers = [own_copy(error) for _ in part]

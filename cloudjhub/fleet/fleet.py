@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from cloudjhub.errors import (
     LaunchFailed,
     NoFreeAddress,
     NotFound,
+    PolicyRefuses,
     QuotaReached,
 )
 from cloudjhub.fleet.batch import Batcher, own_copy
@@ -166,7 +167,7 @@ class Fleet:
         kind = (machine.instance_type, machine.zone) if machine else ("", "")
         if kind not in self._starts:
             self._starts[kind] = self._batcher("StartInstances", self._send_starts)
-        await self._starts[kind].submit(instance_id)
+        await self._unless_gone(self._starts[kind].submit(instance_id), instance_id)
 
     def is_being_started(self, instance_id: str) -> bool:
         """Whether a start was sent that EC2 has not answered; it goes on though its asker left."""
@@ -174,14 +175,26 @@ class Fleet:
 
     async def stop(self, instance_id: str, *, force: bool = False) -> None:
         """StopInstances, shared; of a stopped machine too."""
-        await self._stops[force].submit(instance_id)
+        await self._unless_gone(self._stops[force].submit(instance_id), instance_id)
 
     async def terminate(self, instance_id: str) -> None:
         """TerminateInstances, shared. Of a machine EC2 does not know: done."""
         try:
-            await self._terminations.submit(instance_id)
+            await self._unless_gone(self._terminations.submit(instance_id), instance_id)
         except NotFound:
             log.info("%s is already gone", instance_id)
+
+    async def _unless_gone(self, answer: Awaitable[None], instance_id: str) -> None:
+        """A refusal by policy may mean that the machine is gone: NotFound, then."""
+        try:
+            await answer
+        except PolicyRefuses as error:
+            # As many listings as the view takes to believe it.
+            await self.view.next_listing()
+            await self.view.next_listing()
+            if self.view.get(instance_id) is not None:
+                raise
+            raise error.of_what_is_gone(instance_id) from error
 
     async def tag(self, resource_ids: list[str], tags: Mapping[str, str]) -> None:
         """CreateTags; seen in the view at once."""
@@ -212,7 +225,12 @@ class Fleet:
         """DeleteVolume, for ever. Refuses what does not carry the cluster's tag."""
         if volume.tags.get(CLUSTER_TAG) != self.cluster:
             raise ValueError(f"{volume.id} is not a volume of cluster {self.cluster}")
-        await self._calls.once("DeleteVolume", self._ec2.delete_volume, volume.id)
+        try:
+            await self._calls.once("DeleteVolume", self._ec2.delete_volume, volume.id)
+        except PolicyRefuses as error:
+            if volume.id in {listed.id for listed in await self.volumes()}:
+                raise
+            raise error.of_what_is_gone(volume.id) from error
 
     # -- batches
 

@@ -17,6 +17,7 @@ from cloudjhub.errors import (
     EC2Unreachable,
     NoCapacity,
     NotPermitted,
+    PolicyRefuses,
 )
 from cloudjhub.launch_spec import run_arguments
 
@@ -146,7 +147,7 @@ def test_no_write_is_tried_twice(cloud, server, spec, write):
         (500, "InsufficientInstanceCapacity", NoCapacity),
         (500, "InternalError", EC2Unavailable),
         (503, "Unavailable", EC2Unavailable),
-        (403, "UnauthorizedOperation", NotPermitted),
+        (403, "UnauthorizedOperation", PolicyRefuses),
         (401, "AuthFailure", NotPermitted),
         (400, "InvalidParameterValue", BadLaunch),
         (400, "Whatever", EC2Error),

@@ -129,7 +129,7 @@ CODES = [
     ("VcpuLimitExceeded", errors.QuotaReached),
     ("VolumeLimitExceeded", errors.QuotaReached),
     ("InsufficientFreeAddressesInSubnet", errors.NoFreeAddress),
-    ("UnauthorizedOperation", errors.NotPermitted),
+    ("UnauthorizedOperation", errors.PolicyRefuses),
     ("AuthFailure", errors.NotPermitted),
     ("RequestExpired", errors.NotPermitted),
     ("ExpiredToken", errors.NotPermitted),

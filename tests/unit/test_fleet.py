@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from unit.fake_ec2 import all_of, called, students
 
-from cloudjhub.errors import EC2Unreachable, NotFound
+from cloudjhub.errors import EC2Unreachable, NotFound, PolicyRefuses
 from cloudjhub.fleet import calls as calls_module
 from cloudjhub.fleet import fleet as fleet_module
 from cloudjhub.naming import Owner, owner_tags
@@ -59,6 +59,48 @@ async def test_terminating_can_be_repeated_even_when_the_machine_is_forgotten(fl
     del ec2.machines[machine.id]
     await fleet.terminate(machine.id)
     assert ec2.count("terminate") == 3
+
+
+def refusal(action):
+    return PolicyRefuses("No.", action=action, code="UnauthorizedOperation")
+
+
+@pytest.mark.parametrize("call", ["start", "stop", "terminate"])
+async def test_a_policy_that_goes_by_tags_refuses_what_is_gone(fleet, ec2, call):
+    machine, other = ec2.add("stopped"), ec2.add("stopped")
+    await fleet.view.next_listing()
+    del ec2.machines[machine.id]
+    # The whole call, then the half with the machine that is gone.
+    ec2.failures[call].extend([refusal(call), refusal(call)])
+    ask = getattr(fleet, call)
+    gone, fine = await all_of(ask(machine.id), ask(other.id))
+    assert fine is None
+    assert gone is None if call == "terminate" else isinstance(gone, NotFound)
+
+
+async def test_a_policy_that_refuses_what_is_there_is_said_so(fleet, ec2):
+    machine = ec2.add()
+    ec2.failures["stop"].append(refusal("StopInstances"))
+    with pytest.raises(PolicyRefuses):
+        await fleet.stop(machine.id)
+
+
+async def test_a_policy_that_allows_nothing_is_not_tried_for_everybody(fleet, ec2, unlimited):
+    ids = [ec2.add("stopped").id for _ in range(32)]
+    ec2.failures["start"].extend([refusal("StartInstances")] * 100)
+    answers = await all_of(*(fleet.start(each) for each in ids))
+    assert {type(answer) for answer in answers} == {PolicyRefuses}
+    assert ec2.count("start") < 12
+
+
+async def test_a_home_that_is_gone_is_told_from_one_that_may_not_be_deleted(fleet, ec2):
+    gone, there = ec2.add_disk(), ec2.add_disk()
+    del ec2.disks[gone.id]
+    ec2.failures["delete-volume"].extend([refusal("DeleteVolume"), refusal("DeleteVolume")])
+    with pytest.raises(NotFound):
+        await fleet.delete_volume(gone)
+    with pytest.raises(PolicyRefuses):
+        await fleet.delete_volume(there)
 
 
 # -- tags and volumes
