@@ -18,6 +18,7 @@ SERVER_CONFIG_PATH = "/etc/jupyterhub/server_config.json"
 CONFIG_PATH = "/etc/jupyterhub/jupyterhub_config.py"
 CONFIG_FOLDER = "/etc/jupyterhub/jupyterhub_config.d"
 PGPASS_PATH = "/etc/jupyterhub/pgpass"
+ONE_TIME_PROGRAM = "/usr/local/sbin/cloudjhub-one-time-password"
 SQLITE_URL = "sqlite:////var/lib/jupyterhub/jupyterhub.sqlite"
 
 # Which services a changed file concerns.
@@ -32,11 +33,12 @@ class MachineFile:
     text: str
     concerns: str = ""
     secret: bool = False
+    program: bool = False
 
     @property
     def mode(self) -> str:
         """Its mode on the manager."""
-        return "0600" if self.secret else "0644"
+        return "0600" if self.secret else "0755" if self.program else "0644"
 
     @property
     def owner(self) -> str:
@@ -126,6 +128,7 @@ def _units(plan: HubPlan) -> list[MachineFile]:
         ),
         MachineFile(f"{units}/caddy.service.d/cloudjhub.conf", read_file("caddy.conf"), CADDY),
         MachineFile(f"{units}/cloudjhub-metadata.service", read_file("cloudjhub-metadata.service")),
+        MachineFile(ONE_TIME_PROGRAM, read_file("cloudjhub-one-time-password"), program=True),
         MachineFile("/etc/jupyterhub/metadata.nft", read_file("metadata.nft")),
     ]
 
