@@ -7,9 +7,10 @@ from functools import cached_property
 FIRST_NUMBER = 64
 #: local EC2s with a VPC of their own that can run at once
 NUMBERS = 16
-#: RFC 5737: never in use on the Internet. Each VPC takes a sixteenth of it.
-PUBLIC = ipaddress.ip_network("203.0.113.0/24")
-#: RFC 5737 as well: what the host looks like from outside
+#: RFC 2544: never in use on the Internet, and rarely by what stands between it and this computer,
+#: as the ranges for examples are. Each VPC takes a sixteenth of it.
+PUBLIC = ipaddress.ip_network("198.18.0.0/24")
+#: RFC 5737: what the host looks like from outside
 _OUTSIDE = ipaddress.ip_network("198.51.100.0/24")
 
 METADATA = "169.254.169.254"
