@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from cloudjhub.local.vpc import leftovers
-from cloudjhub.local.vpc.addresses import PUBLIC, Addresses
+from cloudjhub.local.vpc.addresses import Addresses
 from cloudjhub.local.vpc.commands import ip, nft
 
 #: the namespace's end of the link
@@ -66,7 +66,7 @@ table inet {table} {{
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     oifname "{interface}" accept
-    ip saddr {{ {addresses.public}, {addresses.router} }} ip daddr != {PUBLIC} masquerade
+    ip saddr {{ {addresses.public}, {addresses.router} }} oifname != "cj*" masquerade
   }}
 }}
 """
