@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from machines.peers import HOST, Listener, Place, Vpc, local_ec2, tcp
+from machines.test_network_leftovers import traces
 
-from cloudjhub.local.vpc import leftovers
 from cloudjhub.local.vpc.addresses import METADATA
 
 pytestmark = pytest.mark.slow
@@ -271,15 +271,3 @@ def test_nothing_is_left_of_a_network(tmp_path):
     with local_ec2(folder) as again:
         # Its instances have addresses there.
         assert again.network.number == number
-
-
-def traces(folder) -> list[str]:
-    """Whatever of this computer's network carries the id of a state folder."""
-    vpc_id = leftovers.id_of(folder)
-    looked = [["ip", "netns"], ["ip", "link"], ["ip", "route"], ["nft", "list", "tables"]]
-    texts = [
-        subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        for command in looked
-    ]
-    lines = [line for text in texts for line in text.splitlines() if vpc_id in line]
-    return lines + [str(path) for path in leftovers.RUN_FOLDER.glob(f"forwarding-{vpc_id}*")]

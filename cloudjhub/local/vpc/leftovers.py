@@ -1,7 +1,8 @@
 """Names of what a VPC puts on the host, and its removal. Standard library only: it runs alone.
 
 ``python leftovers.py STATE_DIR`` waits until its standard input ends, which is when the local
-EC2 that started it is gone, however it went, and then removes what that one left.
+EC2 that started it is gone, however it went, and then removes what that one left. One that
+cleaned up itself says so with a byte.
 """
 
 import contextlib
@@ -11,12 +12,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
 #: locks of running VPCs, and who needs forwarding; empty after a reboot
 RUN_FOLDER = Path("/run/cloudjhub")
 NAMESPACES = Path("/run/netns")
+#: longest that a killed process takes to be gone
+_PATIENCE_SECONDS = 30.0
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 _PATH = f"{os.defpath}:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -54,13 +58,19 @@ def lock(name: str, *, wait: bool) -> IO[str] | None:
     return held
 
 
-def remove_leftovers(state_dir: Path) -> None:
-    """Removes what a dead local EC2 of this folder left; nothing while one lives."""
+def remove_leftovers(state_dir: Path, patience_seconds: float = 0.0) -> None:
+    """Removes what a dead local EC2 of this folder left; nothing while one lives.
+
+    One that is dying still has its lock for a moment: that is what the patience is for.
+    """
     vpc_id = id_of(state_dir)
-    held = lock(f"id-{vpc_id}", wait=False)
-    if held is not None:
-        with held:
-            remove(vpc_id)
+    deadline = time.monotonic() + patience_seconds
+    while (held := lock(f"id-{vpc_id}", wait=False)) is None:
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(0.05)
+    with held:
+        remove(vpc_id)
 
 
 def remove(vpc_id: str) -> None:
@@ -129,12 +139,12 @@ def _quietly(*command: str) -> None:
 
 
 def main() -> None:
-    """Waits for the local EC2's end, then cleans up after it unless it is back already."""
+    """Waits for the local EC2's end, then cleans up after it, unless it says that it has."""
     state_dir = Path(sys.argv[1])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sys.stdin.buffer.read()
-    remove_leftovers(state_dir)
+    if not sys.stdin.buffer.read():
+        remove_leftovers(state_dir, _PATIENCE_SECONDS)
 
 
 if __name__ == "__main__":

@@ -97,10 +97,8 @@ class Network:
             leftovers.remove(self._id)
             if self._claim is not None:
                 self._claim.close()
-            # The lock last: the reaper, which ends now, finds it taken or the rest gone.
-            if self._reaper is not None and self._reaper.stdin is not None:
-                self._reaper.stdin.close()
-                self._reaper.wait()
+            if self._reaper is not None:
+                self._reaper.communicate(b".")
             self._held.close()
             self._links.clear()
             self._held = self._claim = self._reaper = None

@@ -1,0 +1,94 @@
+"""A local EC2 that is killed leaves nothing of its network, whoever is killed with it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from local.clouds import wait_for
+
+from cloudjhub.local import LocalEC2Error
+from cloudjhub.local.vpc import Network, leftovers
+
+pytestmark = pytest.mark.slow
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from cloudjhub.local.vpc import Network
+
+network = Network(Path(sys.argv[1]))
+network.open()
+network.join("i-1", f"10.{network.number}.0.4", "02:00:00:00:00:01").configure()
+print(network._reaper.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def traces(folder: Path) -> list[str]:
+    """Whatever of this computer's network carries the id of a state folder."""
+    vpc_id = leftovers.id_of(folder)
+    looked = [["ip", "netns"], ["ip", "link"], ["ip", "route"], ["nft", "list", "tables"]]
+    texts = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for command in looked
+    ]
+    lines = [line for text in texts for line in text.splitlines() if vpc_id in line]
+    return lines + [str(path) for path in leftovers.RUN_FOLDER.glob(f"forwarding-{vpc_id}*")]
+
+
+@pytest.fixture
+def child(tmp_path: Path):
+    """A process with an open network and one machine in it; ``reaper`` is the pid of its reaper."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.reaper = int(process.stdout.readline())
+        yield process
+        process.kill()
+    leftovers.remove_leftovers(tmp_path, 10.0)
+
+
+def test_its_reaper_cleans_up_after_a_kill(tmp_path: Path, child):
+    assert len(traces(tmp_path)) > 4
+    child.kill()
+    wait_for("nothing to be left", lambda: not traces(tmp_path), 60)
+
+
+def test_the_next_start_cleans_up_when_the_reaper_was_killed_as_well(tmp_path: Path, child):
+    os.kill(child.reaper, signal.SIGKILL)
+    child.kill()
+    child.wait()
+    assert traces(tmp_path)
+    network = Network(tmp_path)
+    network.open()
+    try:
+        assert not network.links()
+        assert not [line for line in traces(tmp_path) if "i-1" in line]
+    finally:
+        network.close()
+    assert not traces(tmp_path)
+
+
+def test_nothing_is_taken_from_one_that_lives(tmp_path: Path, child):
+    before = traces(tmp_path)
+    leftovers.remove_leftovers(tmp_path)
+    assert traces(tmp_path) == before
+
+
+def test_a_network_that_somebody_uses_is_not_taken(tmp_path: Path):
+    first, wanted = Network(tmp_path / "a"), Network(tmp_path / "b")
+    first.open()
+    try:
+        second = Network(tmp_path / "c", first.number)
+        with pytest.raises(LocalEC2Error, match=f"10.{first.number}"):
+            second.open()
+        assert not traces(tmp_path / "c")
+        wanted.open()
+        assert wanted.number != first.number
+    finally:
+        first.close()
+        wanted.close()
