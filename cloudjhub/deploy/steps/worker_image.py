@@ -55,12 +55,13 @@ def ensure(site: Site) -> None:
         if builder_needed(site):
             _look_at_custom(site)
         return
-    image = site.worker_image()
-    if image is None:
-        image = _make(site, there(next(iter(site.builders()), None), "builder"))
+    wait_available(site, site.worker_image() or make(site))
+
+
+def wait_available(site: Site, image: MachineImage) -> None:
+    """Until machines can be launched from it. Raises where they never will be."""
     site.say(f"waits for AMI {image.id}")
-    look = _Look(site, image.id)
-    wait_for(f"The AMI {image.id}", look, seconds=_IMAGE_SECONDS)
+    wait_for(f"The AMI {image.id}", _Look(site, image.id), seconds=_IMAGE_SECONDS)
 
 
 def image_id(site: Site) -> str:
@@ -81,7 +82,9 @@ def worker_plan(site: Site) -> WorkerPlan:
     return WorkerPlan(requirements=text)
 
 
-def _make(site: Site, builder: Machine) -> MachineImage:
+def make(site: Site) -> MachineImage:
+    """Another AMI, of the builder that is there; EC2 may still be at work on it."""
+    builder = there(next(iter(site.builders()), None), "builder")
     if builder.tags.get(BUILD_TAG) != _CLEAN:
         _set_up(site, builder)
     runs.wait_stopped(site, builder)
