@@ -86,8 +86,6 @@ def _set_holds(
     operator: Operator, wanted: list[str], present: str | tuple[str, ...] | None
 ) -> bool:
     values = (present,) if isinstance(present, str) else present or ()
-    if not values and operator.if_exists:
-        return True
     results = [_value_holds(operator, wanted, value) for value in values]
     # all() of nothing is true and any() of nothing is false, as AWS has it.
     return all(results) if operator.over == "ForAllValues" else any(results)
@@ -124,6 +122,9 @@ def read_operator(name: str) -> Operator:
     base = rest.removesuffix(_IF_EXISTS)
     if (over and over not in _SET_OPERATORS) or base not in _OPERATORS:
         raise UnsupportedPolicy(f"The condition operator {name} is not known here.")
+    if over == "ForAnyValue" and base != rest:
+        # What it says of a key that is missing, AWS's pages answer both ways.
+        raise UnsupportedPolicy(f"What {name} says of a missing key is not known here.")
     match, negated, variables = _OPERATORS[base]
     return Operator(match, negated, variables, base != rest, over)
 

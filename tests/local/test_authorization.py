@@ -27,7 +27,7 @@ def test_the_key_local_is_root(idle_cloud: Cloud):
 
 
 def test_keys_that_are_nobodys(idle_cloud: Cloud):
-    nobody = "AKIANOBODYSKEY000000"
+    nobody = "nobodys-key"
     assert code_of(client(idle_cloud, "ec2", nobody).describe_instances) == ("AuthFailure", 401)
     for service, call in (("sts", "get_caller_identity"), ("iam", "list_roles")):
         code = code_of(getattr(client(idle_cloud, service, nobody), call))

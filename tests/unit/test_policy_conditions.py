@@ -85,7 +85,7 @@ def test_operators(operator: str, key: str, wanted: object, expected: bool):
         ("ForAllValues:StringEquals", True),
         ("ForAnyValue:StringEquals", False),
         ("ForAnyValue:StringNotEquals", False),
-        ("ForAnyValue:StringEqualsIfExists", True),
+        ("ForAllValues:StringEqualsIfExists", True),
     ],
 )
 def test_a_key_that_is_missing(operator: str, expected: bool):
@@ -159,6 +159,7 @@ def test_a_wildcard_that_comes_from_a_variable_or_is_escaped_is_itself(value: st
         ("StringMatches", "aws:username", "ann"),
         ("BinaryEquals", "aws:username", "QUJD"),
         ("NullIfExists", "aws:username", "true"),
+        ("ForAnyValue:StringEqualsIfExists", "aws:TagKeys", "Name"),
         ("ForSomeValues:StringEquals", "aws:TagKeys", "Name"),
         ("StringEquals", "aws:TagKeys", "Name"),  # several values, no set operator
         ("NumericEquals", "ec2:VolumeSize", "large"),
