@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from cloudjhub.account.inventory import DiskFound, MachineFound, SnapshotFound
+from cloudjhub.account.inventory import DiskFound, MachineFound, SnapshotFound, Thing
 from cloudjhub.deploy.desk import Desk, counted, say, wait_until
-from cloudjhub.errors import EC2Error
+from cloudjhub.errors import EC2Error, NotPermitted
 
 Homes = Literal["keep", "snapshot", "delete"]
 HOMES: tuple[Homes, ...] = ("keep", "snapshot", "delete")
@@ -39,7 +39,7 @@ _PROTECTED = (
     "(Actions, Instance settings), then run this again"
 )
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=Thing)
 
 
 @dataclass
@@ -82,6 +82,10 @@ class Removing:
             return True
         say(f"Terminating {counted(len(machines), 'machine')} ...")
         refused = self._desk.removal.terminate(machines)
+        if refused:
+            # Of one that is gone EC2 tells a policy with tags in it only that it is not allowed.
+            there = {machine.id for machine in self._desk.listing.machines()}
+            refused = {i: error for i, error in refused.items() if i in there}
         for machine_id, error in refused.items():
             self.remains.add(f"machine {machine_id}", protection(error))
         going = {machine.id for machine in machines} - set(refused)
@@ -227,6 +231,13 @@ class Removing:
             return True
 
         wait_until(removed, seconds=min(_IN_USE_SECONDS, self._wait_seconds))
+        if last and isinstance(last[0], NotPermitted) and not self._is_there(item):
+            return True
         if last:
             self.remains.add(name, last[0])
         return not last
+
+    def _is_there(self, thing: Thing) -> bool:
+        kinds = vars(self._desk.listing.everything()).values()
+        things = [each for kind in kinds if isinstance(kind, tuple) for each in kind]
+        return any(each.id == thing.id for each in things)

@@ -191,6 +191,15 @@ class Place:
         answer = self.api.describe_instances(InstanceIds=[machine])
         return answer["Reservations"][0]["Instances"][0]
 
+    def cluster_manager(self, cluster: str) -> str:
+        """Id of its manager."""
+        tags = [
+            {"Name": "tag:cloudjhub:cluster", "Values": [cluster]},
+            {"Name": "tag:cloudjhub:role", "Values": ["manager"]},
+        ]
+        (reservation,) = self.api.describe_instances(Filters=tags)["Reservations"]
+        return reservation["Instances"][0]["InstanceId"]
+
     def state(self, machine: str) -> str:
         """EC2's word for its state."""
         return self.instance(machine)["State"]["Name"]

@@ -87,7 +87,7 @@ def test_the_file_of_a_verb_is_the_same_verb(verb: str):
     assert len(path.read_text().splitlines()) < 20
 
 
-@pytest.mark.parametrize("verb", ["status", "terminate-workers", "teardown", "upgrade"])
+@pytest.mark.parametrize("verb", AWS_VERBS)
 def test_the_laptop_needs_no_jupyterhub(verb: str):
     done = cloudjhub(verb, "--help", without="jupyterhub tornado sqlalchemy traitlets moto")
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,136 @@
+"""A running manager: what it runs, another version of it, another worker AMI in its configuration.
+
+Each step is whole or not at all: a version that does not answer gives way to the former one, and
+a configuration that the hub would refuse is not written.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from cloudjhub.deploy.provision.hub_files import CONFIG_PATH, SERVER_CONFIG_PATH
+from cloudjhub.deploy.provision.shell import (
+    ProvisionError,
+    Say,
+    Shell,
+    digest,
+    nobody,
+    read_file,
+)
+from cloudjhub.deploy.provision.versions import JUPYTERHUB_VERSION
+from cloudjhub.deploy.provision.wheel import CHECKOUT, Wheel
+from cloudjhub.remote import Session
+
+_BASE = "/opt/cloudjhub"
+_USED = f"{_BASE}/worker-amis"
+_HUB = "jupyterhub:jupyterhub"
+_LOOK_SECONDS = 60.0
+
+# Run with the manager's own Python, as the hub's account: what the hub would say of the file.
+_CHECK = (
+    "import sys; from cloudjhub import config, errors\n"
+    "try: config.parse(sys.stdin.read(), 'server_config.json')\n"
+    "except errors.ConfigError as error: print(error.message); sys.exit(4)"
+)
+
+
+def installed_version(session: Session) -> str:
+    """Of cloudjhub on the manager. ProvisionError where its launch has not come so far."""
+    output = session.run(
+        f"{_BASE}/venv/bin/python -I -c 'import cloudjhub; print(cloudjhub.__version__)'",
+        timeout_seconds=_LOOK_SECONDS,
+    )
+    if output.exit_code != 0:
+        raise ProvisionError(
+            "There is no cloudJHub on the manager.",
+            "Run the launch again: it goes on where it stopped.",
+            log_tail=output.text[-2000:],
+        )
+    return output.text.split()[-1]
+
+
+def server_config(session: Session) -> dict[str, Any]:
+    """What the manager's server_config.json says. ProvisionError if that is not to be had."""
+    text = Shell(session, nobody).get(SERVER_CONFIG_PATH)
+    if text is None:
+        raise ProvisionError(
+            f"The manager has no {SERVER_CONFIG_PATH}.",
+            "Run the launch again: it goes on where it stopped.",
+        )
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise _unusable(f"is not valid JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise _unusable("is not one JSON object")
+    return values
+
+
+def _unusable(what: str) -> ProvisionError:
+    return ProvisionError(
+        f"{SERVER_CONFIG_PATH} on the manager {what}.",
+        "Correct it there; the hub works from what it said before until then.",
+    )
+
+
+def change_server_config(session: Session, changes: Mapping[str, Any]) -> None:
+    """Set these keys and leave the rest; the hub uses them at the next start of a server.
+
+    Raises ProvisionError, with nothing changed, where the hub would refuse the result.
+    """
+    text = json.dumps({**server_config(session), **changes}, indent=2) + "\n"
+    output = session.run(
+        f"sudo -n -u jupyterhub {_BASE}/venv/bin/python -I -c {shlex.quote(_CHECK)}",
+        stdin=text.encode(),
+        timeout_seconds=_LOOK_SECONDS,
+    )
+    if output.exit_code != 0:
+        said = output.text.strip() if output.exit_code == 4 else "it could not be checked"
+        raise ProvisionError(
+            f"The hub would refuse its new configuration: {said}",
+            f"Nothing was changed. Correct {SERVER_CONFIG_PATH} on the manager, then run it again.",
+            log_tail=output.text[-2000:],
+        )
+    Shell(session, nobody).put(SERVER_CONFIG_PATH, text, mode="0600", owner=_HUB)
+
+
+def used_amis(session: Session) -> list[str]:
+    """The worker AMIs that upgrades have brought or taken away, oldest first."""
+    return (Shell(session, nobody).get(_USED) or "").split()
+
+
+def note_used(session: Session, *image_ids: str) -> None:
+    """Remember them, so that an AMI that was given up is not taken for one that waits for use."""
+    known = dict.fromkeys([*used_amis(session), *image_ids])
+    Shell(session, nobody).put(_USED, "".join(f"{image_id}\n" for image_id in known))
+
+
+def hub_config_differs(session: Session, checkout: Path = CHECKOUT) -> bool:
+    """Whether jupyterhub_config.py on the manager is another than this checkout's."""
+    there = Shell(session, nobody).get(CONFIG_PATH)
+    return there != (checkout / "jupyterhub_config.py").read_text("utf-8")
+
+
+def upgrade_hub(
+    session: Session, wheel: Wheel, private_address: str, say: Say = nobody
+) -> dict[str, str]:
+    """Install the wheel and restart the hub; servers and proxy run on. Gives the versions.
+
+    A version that cannot be installed or does not answer is taken back: ProvisionError then.
+    """
+    shell = Shell(session, say)
+    path = f"{_BASE}/incoming/{wheel.name}"
+    unit = Template(read_file("jupyterhub.service")).substitute(hub_address=private_address)
+    shell.put(path, wheel.content)
+    shell.put(f"{_BASE}/unit-new", unit)
+    state = f"upgraded-{digest(wheel.content, unit)}"
+    words = (path, "manager", JUPYTERHUB_VERSION, private_address, state)
+    try:
+        return shell.script("upgrade_hub", *words)
+    except ProvisionError as error:
+        if "runs again" in error.log_tail:
+            error.remedy = "The version that ran before runs again; nobody's server was disturbed."
+        raise

@@ -1,0 +1,221 @@
+"""``cloudjhub upgrade``: new software on the manager, or a new AMI for users' machines."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cloudjhub import __version__
+from cloudjhub.account import images
+from cloudjhub.account.inventory import Inventory, MachineFound
+from cloudjhub.deploy import sources, upgrade_steps
+from cloudjhub.deploy.desk import (
+    DONE,
+    FAILED,
+    Desk,
+    agreed,
+    complain,
+    counted,
+    desk,
+    ended,
+    known,
+    say,
+    unknown,
+)
+from cloudjhub.deploy.findings import Finding, Refused
+from cloudjhub.deploy.provision import upgrade as provision
+from cloudjhub.deploy.settings import ManagerLogin
+from cloudjhub.deploy.upgrade_steps import Wanted
+from cloudjhub.remote import Session
+
+DESCRIPTION = """Gives a running cluster this checkout's cloudJHub (if nothing else is asked for),
+or another AMI for users' machines: one that you name, or one that is made anew. The hub restarts
+in some seconds; servers that run are not disturbed. Users' machines take the new AMI when they
+are next started, and their homes come along. It shows what would change and whom it concerns, and
+asks. Exit codes: 0 done or declined, 1 it failed (it says in which state everything is), 2 wrong
+arguments."""
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """The verb's arguments."""
+    made = sources.Parser(prog=prog, description=DESCRIPTION)
+    sources.add_arguments(made, ManagerLogin)
+    made.add_argument("--yes", action="store_true", help="do it without asking")
+    made.add_argument(
+        "--software",
+        action="store_true",
+        help="install this checkout's cloudJHub; it is the default without one of the next two",
+    )
+    ami = made.add_mutually_exclusive_group()
+    ami.add_argument("--worker-ami", "--worker_ami", metavar="AMI", help="AMI of users' machines")
+    ami.add_argument(
+        "--rebuild-worker",
+        "--rebuild_worker",
+        action="store_true",
+        help="make a new worker AMI, with this checkout's versions of JupyterHub and JupyterLab",
+    )
+    made.add_argument(
+        "--worker-requirements",
+        "--worker_requirements",
+        dest="WORKER_REQUIREMENTS",
+        metavar="FILE",
+        help="with --rebuild-worker: packages for the class, in pip's format",
+    )
+    return made
+
+
+def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
+    """The verb; gives its exit code."""
+    options = parser(prog).parse_args(arguments)
+    return ended(lambda: _upgrade(options))
+
+
+def wanted_of(options: argparse.Namespace) -> Wanted:
+    """What is asked for. Raises Refused."""
+    if options.WORKER_REQUIREMENTS and not options.rebuild_worker:
+        remedy = "Add --rebuild-worker: packages are part of the AMI."
+        raise Refused([Finding("is of no use alone.", "--worker-requirements", remedy)])
+    other = bool(options.worker_ami or options.rebuild_worker)
+    return Wanted(
+        software=options.software or not other,
+        worker_ami=options.worker_ami or "",
+        rebuild=options.rebuild_worker,
+    )
+
+
+def _upgrade(options: argparse.Namespace) -> int:
+    account, wanted = sources.read(options, ManagerLogin), wanted_of(options)
+    at = desk(account)
+    found = known(at)
+    if found is None:
+        return unknown(at)
+    manager = found.manager
+    if manager is None or manager.state != "running":
+        state = f"is {manager.state}" if manager else "is gone, or was never made"
+        complain(f"The manager of cluster {at.cluster} {state}; it must run to be upgraded.")
+        return FAILED
+    with upgrade_steps.manager_session(account, manager) as session:
+        now = look(at, session, found, wanted)
+        say("\n".join(now.words()))
+        if not now.changes:
+            return DONE
+        if not options.yes and not agreed("\nType yes to do it:", "yes"):
+            say("Nothing was changed.")
+            return DONE
+        return upgrade_steps.act(at, options, manager, session, now.server_config, wanted)
+
+
+@dataclass(frozen=True)
+class Before:
+    """How things are before anything is changed."""
+
+    found: Inventory
+    wanted: Wanted
+    version: str
+    server_config: dict[str, Any]
+    own_hub_config: bool
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return self.wanted.software or self.wanted.rebuild or self._another_ami
+
+    @property
+    def _another_ami(self) -> bool:
+        return self.wanted.worker_ami not in ("", self.server_config.get("WORKER_AMI"))
+
+    def words(self) -> list[str]:
+        """What would change, and for whom."""
+        lines = [f"Cluster {self.found.cluster}:"]
+        if self.wanted.software:
+            lines += self._software()
+        if self.wanted.worker_ami or self.wanted.rebuild:
+            lines += self._ami()
+        return lines
+
+    def _software(self) -> list[str]:
+        running = sum(machine.state == "running" for machine in self.found.workers)
+        lines = [
+            f"- cloudJHub {self.version} on the manager becomes this checkout's {__version__}. "
+            f"The hub restarts; {counted(running, 'machine')} of users and their servers run on."
+        ]
+        if self.own_hub_config:
+            lines.append(
+                "  jupyterhub_config.py on the manager differs from this checkout's and is left "
+                "as it is; compare the two."
+            )
+        return lines
+
+    def _ami(self) -> list[str]:
+        old = self.server_config.get("WORKER_AMI", "none")
+        if not self.wanted.rebuild and not self._another_ami:
+            return [f"- The worker AMI is {old} already."]
+        new = self.wanted.worker_ami or "one that is made now, on a machine that then ends"
+        return [f"- The worker AMI {old} becomes {new}.", *self._machines()]
+
+    def _machines(self) -> list[str]:
+        machines = [
+            machine
+            for machine in self.found.workers
+            if machine.owner and machine.image_id != self.wanted.worker_ami
+        ]
+        if self.server_config.get("UPGRADE_MACHINES") == "never":
+            return [f"  UPGRADE_MACHINES is never: {counted(len(machines), 'machine')} stay so."]
+        fixed = [machine for machine in machines if not self._movable(machine)]
+        moving = [machine for machine in machines if self._movable(machine)]
+        on = sum(machine.state in ("pending", "running") for machine in moving)
+        lines = [
+            f"  {counted(len(moving), 'user')} get another machine with their files at their "
+            f"next start; {on} of them work just now and are not disturbed. What lies outside "
+            "their homes is lost then."
+        ]
+        if fixed:
+            who = ", ".join(sorted(machine.owner for machine in fixed))
+            lines.append(f"  These stay as they are, with their files on the system disk: {who}.")
+        return lines
+
+    def _movable(self, machine: MachineFound) -> bool:
+        has_homes = self.server_config.get("USER_HOME_EBS_SIZE", 1) != 0
+        return has_homes and machine.home_volume_id is not None
+
+
+def look(at: Desk, session: Session, found: Inventory, wanted: Wanted) -> Before:
+    """Read everything and check it. Raises Refused for an AMI that cannot be used."""
+    config = provision.server_config(session)
+    if wanted.worker_ami:
+        _check_ami(at, wanted.worker_ami, config)
+    return Before(
+        found=found,
+        wanted=wanted if not wanted.rebuild else replace(wanted, worker_ami=""),
+        version=provision.installed_version(session),
+        server_config=config,
+        own_hub_config=wanted.software and provision.hub_config_differs(session),
+    )
+
+
+def _check_ami(at: Desk, image_id: str, config: dict[str, Any]) -> None:
+    findings = []
+    image = images.image(at.clients.ec2, image_id)
+    if image is None:
+        what = "does not exist in this region, or this account may not use it."
+        findings.append(Finding(what, image_id, "Name another with --worker-ami."))
+    elif image.state != "available":
+        what = f"is {image.state}."
+        findings.append(Finding(what, image_id, "Wait until it is available, or name another."))
+    elif image.root_gib > config.get("WORKER_EBS_SIZE", 8):
+        what = f"has a system disk of {image.root_gib} GiB, more than WORKER_EBS_SIZE."
+        remedy = "Raise WORKER_EBS_SIZE in server_config.json on the manager first."
+        findings.append(Finding(what, image_id, remedy))
+    findings += _architecture(at, image, config) if image else []
+    if findings:
+        raise Refused(findings)
+
+
+def _architecture(at: Desk, image: images.MachineImage, config: dict[str, Any]) -> list[Finding]:
+    """An AMI of another architecture than the machines' type cannot boot on it."""
+    former = images.image(at.clients.ec2, config.get("WORKER_AMI", ""))
+    if former is None or not image.architecture or former.architecture == image.architecture:
+        return []
+    what = f"is for {image.architecture}, the machines are {former.architecture}."
+    remedy = "Name one of the same architecture, or change WORKER_INSTANCE_TYPE first."
+    return [Finding(what, image.id, remedy)]

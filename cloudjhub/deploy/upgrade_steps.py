@@ -1,0 +1,172 @@
+"""What an upgrade does, once it is agreed to. Each step can be repeated."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from cloudjhub import remote
+from cloudjhub.account import access, images, machines
+from cloudjhub.account.images import MachineImage
+from cloudjhub.account.inventory import MachineFound
+from cloudjhub.account.machines import Machine
+from cloudjhub.deploy import sources
+from cloudjhub.deploy.desk import DONE, Desk, complain, say, wait_until
+from cloudjhub.deploy.findings import Finding, Refused
+from cloudjhub.deploy.provision import upgrade as provision
+from cloudjhub.deploy.provision.wheel import build_wheel
+from cloudjhub.deploy.settings import ManagerLogin, Settings
+from cloudjhub.deploy.steps import worker_image
+from cloudjhub.deploy.steps.site import Site
+from cloudjhub.errors import LoginRefused, MachineNotAnswering
+from cloudjhub.naming import CLUSTER_TAG, HOST_KEY_TAG, MANAGER_ROLE, resource_name
+from cloudjhub.policy import documents
+from cloudjhub.policy.statements import Place
+from cloudjhub.remote_values import Target
+
+_SSH_PORT = 22
+_LOGIN_SECONDS = 45.0
+_ATTEMPT_SECONDS = 15.0
+_A_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for. ``worker_ami`` "": the AMI stays, or a new one is made."""
+
+    software: bool
+    worker_ami: str = ""
+    rebuild: bool = False
+
+
+@contextmanager
+def manager_session(account: ManagerLogin, manager: MachineFound) -> Iterator[remote.Session]:
+    """A login to the manager, with the host key that its launch pinned. It runs, so it answers."""
+    key = Path(account.key_path).expanduser() if account.key_path else None
+    if key is None or not key.is_file():
+        remedy = "Name the private key file of the manager with --key_path, or in secure.py."
+        raise Refused([Finding("there is no such file.", f"KEY_PATH {account.key_path!r}", remedy)])
+    host = manager.public_ip or manager.private_ip or ""
+    target = Target(host, _SSH_PORT, account.server_username, str(key))
+    pinned = manager.tags.get(HOST_KEY_TAG)
+    with _session(target, pinned) as session:
+        if pinned is None:
+            say(f"The manager's host key was never pinned; it shows {session.fingerprint}.")
+        yield session
+
+
+def _session(target: Target, pinned: str | None) -> remote.Session:
+    opened: list[remote.Session] = []
+    trouble: list[MachineNotAnswering] = []
+
+    def answers() -> bool:
+        try:
+            opened.append(remote.connect(target, pinned, _ATTEMPT_SECONDS))
+        except MachineNotAnswering as error:
+            trouble[:] = [error]
+        except LoginRefused as error:
+            error.remedy = "Check SERVER_USERNAME and KEY_PATH; they must be those of the launch."
+            raise
+        return bool(opened)
+
+    if not wait_until(answers, seconds=_LOGIN_SECONDS):
+        trouble[0].remedy = "Check that this computer's address may reach its port 22 (--ssh_from)."
+        raise trouble[0]
+    return opened[0]
+
+
+def act(
+    at: Desk,
+    options: argparse.Namespace,
+    manager: MachineFound,
+    session: remote.Session,
+    config: dict[str, Any],
+    wanted: Wanted,
+) -> int:
+    """Do it; gives the exit code. The software first: it knows what a new AMI asks of it."""
+    if wanted.software:
+        _software(session, manager)
+    if wanted.worker_ami or wanted.rebuild:
+        former = config["WORKER_AMI"]
+        used = {former, *provision.used_amis(session)}
+        ami = wanted.worker_ami or _rebuilt(at, options, config, used)
+        _allow(at, ami, config)
+        provision.note_used(session, former, ami)
+        provision.change_server_config(session, {"WORKER_AMI": ami})
+        say(f"The worker AMI is {ami} from now on, for every machine at its next start.")
+        say(f"The way back: cloudjhub upgrade {at.cluster} --worker-ami {former}")
+    say(f"\nDone: cluster {at.cluster} is upgraded.")
+    return DONE
+
+
+def _software(session: remote.Session, manager: MachineFound) -> None:
+    say("Building cloudjhub from this checkout ...")
+    versions = provision.upgrade_hub(session, build_wheel(), manager.private_ip or "", say)
+    say(f"cloudJHub {versions['cloudjhub']} with JupyterHub {versions['jupyterhub']} answers.")
+
+
+# -- the AMI
+
+
+def _allow(at: Desk, image_id: str, config: dict[str, Any]) -> None:
+    """Let the manager launch from the AMI, where it is not one of the cluster's own."""
+    image = images.image(at.clients.ec2, image_id)
+    if image is not None and image.tags.get(CLUSTER_TAG) == at.cluster:
+        return
+    if not at.listing.everything().roles:
+        complain(
+            f"note: the manager's role is not this cluster's own; see that it may launch machines "
+            f"from {image_id} (ec2:RunInstances)."
+        )
+        return
+    me = access.identity(at.clients.sts)
+    place = Place(at.cluster, me.account, at.account.region, me.partition)
+    policy = documents.manager(place, subnets=[config["SUBNET_ID"]], images=[image_id])
+    name = resource_name(at.cluster, MANAGER_ROLE)
+    access.put_policy(at.clients.iam, name, name, policy)
+    say(f"The manager's role may launch from {image_id} now.")
+
+
+def _rebuilt(at: Desk, options: argparse.Namespace, config: dict[str, Any], used: set[str]) -> str:
+    """A new AMI; one that an interrupted upgrade made and did not use is taken."""
+    (manager, *_) = machines.of(at.clients.ec2, at.cluster, MANAGER_ROLE)
+    site = _site(at, options, manager, config)
+    now = datetime.now(timezone.utc)
+    image = unused(images.worker_images(site.ec2, at.cluster), used, now)
+    try:
+        if image is None:
+            say("Making a new worker AMI; usually it takes 5 to 10 minutes ...")
+            worker_image.ensure_builder(site)
+            image = worker_image.make(site)
+        else:
+            say(f"An earlier run made the AMI {image.id}, which nobody has used: it is taken.")
+        worker_image.wait_available(site, image)
+    finally:
+        worker_image.end_builders(site)
+    return image.id
+
+
+def unused(found: list[MachineImage], used: set[str], now: datetime) -> MachineImage | None:
+    """An AMI of the last day that was made and never came into use."""
+    for image in found:
+        fresh = bool(image.created_at) and now - _time(image.created_at) < _A_DAY
+        if fresh and image.id not in used and image.state in ("available", "pending"):
+            return image
+    return None
+
+
+def _time(text: str) -> datetime:
+    """EC2's spelling, which Python 3.10 does not read: 2026-11-23T12:00:00.000Z."""
+    return datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+
+
+def _site(at: Desk, options: argparse.Namespace, manager: Machine, config: dict[str, Any]) -> Site:
+    """Where a builder works: beside the manager, from the same base AMI."""
+    options.BASE_AMI, options.PUBLIC_SUBNET_ID = manager.image_id, manager.subnet_id
+    options.PRIVATE_SUBNET_ID = config["SUBNET_ID"]
+    settings = sources.read(options, Settings).model_copy(update={"custom_worker_ami": ""})
+    identity = access.identity(at.clients.sts)
+    return Site(settings=settings, clients=at.clients, identity=identity, vpc_id="", say=say)
