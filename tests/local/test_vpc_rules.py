@@ -82,23 +82,23 @@ def test_what_several_groups_admit_is_admitted_once():
 
 
 def test_the_most_specific_route_comes_first():
-    table = (Route("0.0.0.0/0", "203.0.113.97"), LOCAL, Route("192.0.2.0/24", ""))
+    table = (Route("0.0.0.0/0", "198.19.70.97"), LOCAL, Route("192.0.2.0/24", ""))
     found = chains(Model((machine(4, "sg-a", routes=table),), {"sg-a": OPEN}))
     assert found["routes_0"] == [
         "ip daddr 192.0.2.0/24 drop",
         "ip daddr 10.70.0.0/16 goto to_neighbour",
         'oifname "uplink" meta mark set 2 accept',
     ]
-    assert "meta mark 2 snat ip to 203.0.113.97" in found["outward_addresses"]
+    assert "meta mark 2 snat ip to 198.19.70.97" in found["outward_addresses"]
 
 
 def test_a_public_address_counts_only_with_a_route_to_the_internet():
     internet = (LOCAL, Route("0.0.0.0/0", "internet"))
-    inside = machine(4, "sg-a", public_address="203.0.113.98")
-    outside = machine(5, "sg-a", public_address="203.0.113.99", routes=internet)
+    inside = machine(4, "sg-a", public_address="198.19.70.98")
+    outside = machine(5, "sg-a", public_address="198.19.70.99", routes=internet)
     text = rules.ruleset(Model((inside, outside), {"sg-a": OPEN}), PLAN)
-    assert "203.0.113.99 : 10.70.0.5" in text and "10.70.0.5 : 203.0.113.99" in text
-    assert "203.0.113.98" not in text
+    assert "198.19.70.99 : 10.70.0.5" in text and "10.70.0.5 : 198.19.70.99" in text
+    assert "198.19.70.98" not in text
 
 
 def test_the_same_network_is_the_same_text():
@@ -108,14 +108,14 @@ def test_the_same_network_is_the_same_text():
 
 @pytest.mark.skipif(shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin") is None, reason="no nft")
 def test_nft_understands_the_text():
-    table = (LOCAL, Route("0.0.0.0/0", "203.0.113.97"), Route("192.0.2.0/24", ""))
+    table = (LOCAL, Route("0.0.0.0/0", "198.19.70.97"), Route("192.0.2.0/24", ""))
     odd = (
         Permission("icmp", 3, 4, cidr="10.0.0.0/8"),
         Permission("50", cidr="10.0.0.0/8"),
         Permission("udp", 1, 2, group="sg-a"),
     )
     model = Model(
-        (machine(4, "sg-a", "sg-b", routes=table, public_address="203.0.113.98"),),
+        (machine(4, "sg-a", "sg-b", routes=table, public_address="198.19.70.98"),),
         {"sg-a": OPEN, "sg-b": Group(ingress=odd, egress=odd)},
         name_server="192.0.2.53",
     )
@@ -157,7 +157,7 @@ def test_machines_are_put_only_where_the_network_is():
 
 def test_a_network_that_is_routed_elsewhere_is_not_ours():
     default = ipaddress.IPv4Network("0.0.0.0/0")
-    for text in ("10.70.3.0/24", "10.0.0.0/8", "203.0.113.0/24", "198.51.100.70/32"):
+    for text in ("10.70.3.0/24", "10.0.0.0/8", "198.19.0.0/16", "198.18.255.70/32"):
         route = ipaddress.IPv4Network(text)
         assert claims.overlapping(PLAN, [default, route]) == [route]
     assert not claims.overlapping(PLAN, [default, ipaddress.IPv4Network("10.71.0.0/16")])

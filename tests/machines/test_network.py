@@ -24,7 +24,7 @@ def vpc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vpc]:
 @pytest.fixture(scope="module")
 def world() -> Iterator[Place]:
     """Somebody on the other side of this host, who listens."""
-    name, device = "cloudjhub-test-world", "cjtestworld"
+    name, device = "cloudjhub-test-world", "testworld"
     remove_world(name, device)
     for command in (
         f"netns add {name}",

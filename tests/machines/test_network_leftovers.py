@@ -11,9 +11,11 @@ from local.clouds import wait_for
 
 from cloudjhub.local import LocalEC2Error
 from cloudjhub.local.vpc import Network, leftovers
+from cloudjhub.local.vpc.namespace import inside
 
 pytestmark = pytest.mark.slow
 
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -36,7 +38,7 @@ def traces(folder: Path) -> list[str]:
         for command in looked
     ]
     lines = [line for text in texts for line in text.splitlines() if vpc_id in line]
-    return lines + [str(path) for path in leftovers.RUN_FOLDER.glob(f"forwarding-{vpc_id}*")]
+    return lines + [str(path) for path in leftovers.RUN_FOLDER.glob(f"*{vpc_id}*")]
 
 
 @pytest.fixture
@@ -92,3 +94,50 @@ def test_a_network_that_somebody_uses_is_not_taken(tmp_path: Path):
     finally:
         first.close()
         wanted.close()
+
+
+# -- forwarding ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A namespace that stands for a host where nothing forwards yet; calls work in it."""
+    name = "cloudjhub-test-host"
+    monkeypatch.setattr(leftovers, "RUN_FOLDER", tmp_path / "run")
+    subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    inside(name, lambda: FORWARDING.write_text("0\n"))
+    yield lambda work, *arguments: inside(name, lambda: work(*arguments))
+    subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def forwards() -> bool:
+    return FORWARDING.read_text().strip() == "1"
+
+
+def test_forwarding_ends_with_the_last_who_needs_it(other_host):
+    held = [leftovers.lock(f"id-{vpc_id}", wait=False) for vpc_id in ("first", "second")]
+    for vpc_id in ("first", "second"):
+        other_host(leftovers.need_forwarding, vpc_id)
+    assert other_host(forwards)
+    other_host(leftovers.release_forwarding, "first")
+    assert other_host(forwards)
+    other_host(leftovers.release_forwarding, "second")
+    assert not other_host(forwards)
+    for lock in held:
+        leftovers.unlock(lock)
+    assert not list(leftovers.RUN_FOLDER.iterdir())
+
+
+def test_forwarding_does_not_wait_for_the_dead(other_host):
+    for vpc_id in ("dead", "living"):
+        other_host(leftovers.need_forwarding, vpc_id)
+    other_host(leftovers.release_forwarding, "living")
+    assert not other_host(forwards)
+
+
+def test_forwarding_stays_on_where_it_was_on(other_host):
+    other_host(FORWARDING.write_text, "1\n")
+    other_host(leftovers.need_forwarding, "one")
+    other_host(leftovers.release_forwarding, "one")
+    assert other_host(forwards)

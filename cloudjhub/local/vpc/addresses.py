@@ -7,11 +7,11 @@ from functools import cached_property
 FIRST_NUMBER = 64
 #: local EC2s with a VPC of their own that can run at once
 NUMBERS = 16
-#: RFC 2544: never in use on the Internet, and rarely by what stands between it and this computer,
-#: as the ranges for examples are. Each VPC takes a sixteenth of it.
-PUBLIC = ipaddress.ip_network("198.18.0.0/24")
-#: RFC 5737: what the host looks like from outside
-_OUTSIDE = ipaddress.ip_network("198.51.100.0/24")
+#: RFC 2544, for benchmarks: not in use on the Internet. The ranges for documentation would be the
+#: usual choice, but closed networks give them to package mirrors. Each VPC takes a /24.
+_PUBLIC = "198.19.{number}.0/24"
+#: what the host looks like from outside
+_OUTSIDE = ipaddress.ip_network("198.18.255.0/24")
 
 METADATA = "169.254.169.254"
 #: EC2's own name server, at either address
@@ -51,7 +51,7 @@ class Addresses:
 
     @cached_property
     def public(self) -> ipaddress.IPv4Network:
-        return list(PUBLIC.subnets(new_prefix=28))[self.number - FIRST_NUMBER]
+        return ipaddress.IPv4Network(_PUBLIC.format(number=self.number))
 
     def can_host(self, cidr: str) -> bool:
         """Whether machines can have the addresses of this subnet."""

@@ -18,7 +18,7 @@ class Claim:
         self._held = held
 
     def close(self) -> None:
-        self._held.close()
+        leftovers.unlock(self._held)
 
 
 def claim(number: int | None) -> Claim:

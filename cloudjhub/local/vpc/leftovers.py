@@ -47,15 +47,33 @@ def host_table(vpc_id: str) -> str:
 
 
 def lock(name: str, *, wait: bool) -> IO[str] | None:
-    """Holds ``name`` until the file is closed or the process ends; None if another has it."""
+    """Holds ``name`` until :func:`unlock` or the end of the process; None if another has it."""
     RUN_FOLDER.mkdir(mode=0o700, exist_ok=True)
-    held = (RUN_FOLDER / f"{name}.lock").open("a+")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
+    path = RUN_FOLDER / f"{name}.lock"
+    while True:
+        held = path.open("a+")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            held.close()
+            return None
+        if _is_there(held, path):
+            return held
+        # Whoever had it took the file away; what we hold is nobody's door any more.
         held.close()
-        return None
-    return held
+
+
+def unlock(held: IO[str]) -> None:
+    """Leaves no file."""
+    Path(held.name).unlink(missing_ok=True)
+    held.close()
+
+
+def _is_there(held: IO[str], path: Path) -> bool:
+    try:
+        return os.fstat(held.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def remove_leftovers(state_dir: Path, patience_seconds: float = 0.0) -> None:
@@ -69,8 +87,10 @@ def remove_leftovers(state_dir: Path, patience_seconds: float = 0.0) -> None:
         if time.monotonic() >= deadline:
             return
         time.sleep(0.05)
-    with held:
+    try:
         remove(vpc_id)
+    finally:
+        unlock(held)
 
 
 def remove(vpc_id: str) -> None:
@@ -121,7 +141,7 @@ def _is_open(marker: str) -> bool:
     if held is None:
         return True
     (RUN_FOLDER / f"{marker}.need").unlink(missing_ok=True)
-    held.close()
+    unlock(held)
     return False
 
 
@@ -129,8 +149,10 @@ def _is_open(marker: str) -> bool:
 def _forwarding_lock():
     held = lock("forwarding", wait=True)
     assert held is not None
-    with held:
+    try:
         yield
+    finally:
+        unlock(held)
 
 
 def _quietly(*command: str) -> None:

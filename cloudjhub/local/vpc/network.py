@@ -99,7 +99,7 @@ class Network:
                 self._claim.close()
             if self._reaper is not None:
                 self._reaper.communicate(b".")
-            self._held.close()
+            leftovers.unlock(self._held)
             self._links.clear()
             self._held = self._claim = self._reaper = None
             self._loaded = ""
