@@ -33,9 +33,10 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--machines",
-        choices=("auto", "userns", "plain"),
+        choices=("auto", "userns", "plain", "booted"),
         default="auto",
-        help="kind of machines: in namespaces of their own, or plain processes (auto: what works)",
+        help="kind of machines: in namespaces of their own, plain processes (auto: the first that "
+        "works), or Debian machines that boot (root only)",
     )
     command.add_argument(
         "--check",

@@ -39,6 +39,7 @@ class HubPlan:
     hub_port: int
     proxy_api_port: int
     users: Sequence[str]
+    hub_address: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
@@ -48,7 +49,7 @@ class HubPlan:
     @property
     def hub_url(self) -> str:
         """Where the proxy and the machines find the hub."""
-        return f"http://127.0.0.1:{self.hub_port}"
+        return f"http://{self.hub_address}:{self.hub_port}"
 
 
 def clean_environment(source: Mapping[str, str]) -> dict[str, str]:
@@ -75,7 +76,7 @@ def hub_environment(plan: HubPlan, secrets: Secrets) -> dict[str, str]:
     return {
         **clean_environment(os.environ),
         "CLOUDJHUB_CONFIG": str(plan.folder / "server_config.json"),
-        "CLOUDJHUB_HUB_IP": "127.0.0.1",
+        "CLOUDJHUB_HUB_IP": plan.hub_address,
         "CONFIGPROXY_AUTH_TOKEN": secrets.proxy_token,
     }
 

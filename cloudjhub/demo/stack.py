@@ -5,7 +5,8 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,6 +32,7 @@ from cloudjhub.local.settings import Variant
 MACHINES = {
     "userns": "have namespaces of their own",
     "plain": "are plain processes of this account",
+    "booted": "boot Debian on disks and in a network of their own",
     "standin": "are listed only, nobody can log in",
 }
 
@@ -51,7 +53,12 @@ class DemoSettings:
 
 
 def local_settings(start_seconds: float, variant: Variant = "auto") -> LocalSettings:
-    """A local EC2 whose machines take about that long from the call to the login."""
+    """A local EC2 whose machines take about that long from the call to the login.
+
+    Machines that boot take their own time for it.
+    """
+    if variant == "booted":
+        return LocalSettings(variant=variant, pending_seconds=start_seconds / 3, boot_seconds=0.0)
     return LocalSettings(
         variant=variant, pending_seconds=start_seconds / 3, boot_seconds=start_seconds * 2 / 3
     )
@@ -159,11 +166,25 @@ class Demo:
             "JUPYTER_NOTEBOOK_TIMEOUT": 3600,
             "SERVER_OWNER": "demo",
             **seeded,
+            **await self._prepare_machines(seeded),
             **self.settings.more_server_config,
         }
         self.folder.write("server_config.json", config)
         self.server_config = config
         return f"The local EC2 runs; machines {MACHINES[self.ec2.variant]}"
+
+    async def _prepare_machines(self, seeded: dict[str, Any]) -> dict[str, Any]:
+        """What differs where machines boot: they need an image with Jupyter on it."""
+        if self.ec2.variant != "booted":
+            return {}
+        # Needs what the operator's side needs; the other kinds of machines do without.
+        from cloudjhub.demo import worker_image
+
+        # Machines ask the hub who somebody is.
+        self.ec2.admit(self.plan.hub_port)
+        self.plan = replace(self.plan, hub_address=self.ec2.host_address)
+        work = partial(worker_image.ensure, self.ec2, seeded, self._say)
+        return {"WORKER_AMI": await _to_the_end(work)}
 
     async def _start_proxy(self) -> str:
         token = {"CONFIGPROXY_AUTH_TOKEN": self.secrets.proxy_token}

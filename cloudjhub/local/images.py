@@ -3,12 +3,15 @@
 import logging
 from typing import TYPE_CHECKING
 
+from cloudjhub.local.machines.booted import kept_images
 from cloudjhub.local.moto_layer.models import LocalAmi, LocalInstance, LocalSnapshot
 from cloudjhub.local.settings import LocalEC2Error
 
 if TYPE_CHECKING:
     from cloudjhub.local.engine import Engine
 
+#: as Debian names the root device of its own images
+BOOTED_ROOT_DEVICE = "/dev/xvda"
 log = logging.getLogger(__name__)
 
 
@@ -33,6 +36,32 @@ class Images:
     def removed(self) -> None:
         """An image, a snapshot or a root volume is gone: so may be what it lay on."""
         self._engine.scheduler.after(0, self._remove_unused)
+
+    def named(self, name: str) -> LocalAmi | None:
+        """The image of this name that can be launched from."""
+        images = self._engine.backend.amis.values()
+        return next((i for i in images if i.name == name and i.state == "available"), None)
+
+    def adopt(self, name: str, description: str) -> LocalAmi:
+        """Makes an image of one that was kept. Takes the locks it needs."""
+        disks = self._engine.disks
+        assert disks is not None
+        with self._engine.lock:
+            image = self._engine.backend.register_image(name=name, description=description)
+            image.root_device_name = BOOTED_ROOT_DEVICE
+            image.state = "pending"
+        kept_images.copy(kept_images.folder(name), disks.snapshots / image.ebs_snapshot.id)
+        with self._engine.lock:
+            image.state = "available"
+            self._engine.changed()
+        return image
+
+    def keep(self, image: LocalAmi) -> None:
+        """Keeps an image for other local EC2s of this computer, by its name."""
+        disks = self._engine.disks
+        assert disks is not None
+        stored = disks.snapshots / image.ebs_snapshot.id
+        kept_images.copy(stored, kept_images.folder(image.name))
 
     def resume(self) -> None:
         """After a restart: what was half copied has failed."""

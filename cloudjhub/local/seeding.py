@@ -4,6 +4,7 @@ import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudjhub.local.images import BOOTED_ROOT_DEVICE
 from cloudjhub.local.machines.disk import write_private
 from cloudjhub.local.settings import LocalEC2Error
 from cloudjhub.local.vpc import seeding as vpc_seeding
@@ -13,9 +14,8 @@ if TYPE_CHECKING:
 
 KEY_NAME = "cloudjhub-local"
 IMAGE_NAME = "cloudjhub-local-worker"
-#: as Debian names its own images and their root device
+#: as Debian names its own images
 BOOTED_IMAGE_NAME = "debian-12-amd64-local"
-BOOTED_ROOT_DEVICE = "/dev/xvda"
 GROUP_NAME = "cloudjhub-local-worker"
 ZONES = ("a", "b")
 #: 4091 machines in each

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -10,7 +11,7 @@ from cloudjhub.local import network, persistence, seeding
 from cloudjhub.local.authorization import AuthorizedCall
 from cloudjhub.local.engine import Engine
 from cloudjhub.local.faults import Faults
-from cloudjhub.local.machines.booted import reaper
+from cloudjhub.local.machines.booted import base_image, kept_images, reaper
 from cloudjhub.local.machines.fleet import Machines, choose_kind
 from cloudjhub.local.server import Server
 from cloudjhub.local.settings import LocalEC2Error, LocalSettings
@@ -143,12 +144,16 @@ class LocalEC2:
         """On loopback; with machines that boot, at an address that they and this host reach."""
         if not self._servers:
             raise LocalEC2Error("The local EC2 is not started.")
-        address = self._network.host_address if self._network else "127.0.0.1"
-        return f"http://{address}:{self._servers[0].port}"
+        return f"http://{self.host_address}:{self._servers[0].port}"
+
+    @property
+    def host_address(self) -> str:
+        """Where machines find this computer."""
+        return self._network.host_address if self._network else "127.0.0.1"
 
     @property
     def variant(self) -> str:
-        """Which machines these are: userns, plain or standin."""
+        """Which machines these are: userns, plain, booted or standin."""
         return self.engine.machines.kind.variant
 
     @property
@@ -184,6 +189,27 @@ class LocalEC2:
             engine.backend.seeded["network"] = str(self._claim.number)
         ids = seeding.seed(engine, (self._network or self._claim).cidr)
         return seeding.server_config(engine, ids, self.endpoint_url)
+
+    def prepared_image(self, name: str, make: Callable[[], str]) -> str:
+        """The id of an image that takes long to make: made at the first call on this computer.
+
+        ``make()`` returns the id of an available image of that name. It is kept outside the state
+        folder, where other local EC2s find it; one at a time makes it.
+        """
+        images = self.engine.images
+        if image := images.named(name):
+            return image.id
+        with base_image.locked(kept_images.lock_path(name)):
+            if not kept_images.folder(name).exists():
+                image_id = make()
+                images.keep(self.engine.backend.amis[image_id])
+                return image_id
+        return images.adopt(name, "Kept on this computer").id
+
+    def admit(self, port: int) -> None:
+        """Lets machines that boot reach a TCP port of this computer, at :attr:`host_address`."""
+        if self._network:
+            self._network.admit(port)
 
     def environment(self) -> dict[str, str]:
         """What points boto3 or the aws command here. The keys open nothing anywhere."""

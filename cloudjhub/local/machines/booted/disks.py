@@ -14,19 +14,17 @@ was launched from, which lies on others, down to the base image.
 import contextlib
 import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 from cloudjhub.local.machines.base import AttachedVolume
-from cloudjhub.local.machines.booted import base_image
+from cloudjhub.local.machines.booted import base_image, files
 from cloudjhub.local.machines.booted.loop_device import LoopDevice
 from cloudjhub.local.settings import LocalEC2Error
 
 _GIB = 1 << 30
 _BASE = "base:"
-_COPY_SECONDS = 600
 #: device, folder to mount it at
 _CLEAN = """
 mount -t ext4 "$1" "$2" && cd "$2" && rm -rf work &&
@@ -175,13 +173,15 @@ def _make(path: Path, source: Path | None) -> None:
     if source is None:
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600))
     else:
-        _run(["cp", "--sparse=auto", "--reflink=auto", str(source), str(draft)], source)
+        files.copy(source, draft)
     draft.replace(path)
 
 
 def _make_file_system(path: Path) -> None:
     options = ["-q", "-F", "-m", "1", "-L", "cloudimg-rootfs"]
-    _run(["mkfs.ext4", *options, "-E", "lazy_itable_init=1,lazy_journal_init=1", str(path)], path)
+    files.run(
+        ["mkfs.ext4", *options, "-E", "lazy_itable_init=1,lazy_journal_init=1", str(path)], path
+    )
 
 
 def _clean(path: Path) -> None:
@@ -191,15 +191,7 @@ def _clean(path: Path) -> None:
     device = LoopDevice(path)
     try:
         command = ["unshare", "--mount", "sh", "-c", _CLEAN, "sh", device.path, str(place)]
-        _run(command, path)
+        files.run(command, path)
     finally:
         device.close()
         place.rmdir()
-
-
-def _run(command: list[str], about: Path) -> None:
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=_COPY_SECONDS, check=False
-    )
-    if done.returncode != 0:
-        raise LocalEC2Error(f"{command[0]} failed with {about}: {done.stderr.strip()}")
