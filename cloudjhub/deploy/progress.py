@@ -19,11 +19,14 @@ class Progress:
         self._live = stream.isatty() if live is None else live
         self._lock = threading.Lock()
         self._shown = ""
+        #: what a machine printed last; part of the live line
+        self.detail = ""
 
     @contextmanager
     def step(self, name: str, usual_seconds: float) -> Iterator[None]:
         """Around the work of one step; "done: NAME" is printed at its end, and flushed."""
         began = time.monotonic()
+        self.detail = ""
         self._write(f"{name} (usually {duration(usual_seconds)})")
         ticker = _Ticker(self, name, began, usual_seconds) if self._live else None
         try:
@@ -38,8 +41,12 @@ class Progress:
         self._write(f"done: {name} ({duration(time.monotonic() - began)})")
 
     def say(self, text: str) -> None:
-        """A line of detail."""
-        self._write(f"  {text.strip()}" if text.strip() else "")
+        """A line of detail. One that is indented, a machine's own output, only passes by."""
+        if text.startswith(" "):
+            self.detail = text.strip()
+        elif text.strip():
+            self.detail = ""
+            self._write(f"  {text.strip()}")
 
     def show(self, text: str) -> None:
         """The live line: overwritten by the next, erased by the next written line."""
@@ -72,7 +79,8 @@ class _Ticker(threading.Thread):
         while not self._over.wait(_REFRESH_SECONDS):
             elapsed = duration(time.monotonic() - self._began)
             usual = duration(self._usual_seconds)
-            self._progress.show(f"{self._name}: {elapsed} of usually {usual}")
+            detail = self._progress.detail
+            self._progress.show(f"{self._name}: {elapsed} of usually {usual}  {detail}".rstrip())
 
     def end(self) -> None:
         self._over.set()

@@ -9,7 +9,7 @@ import difflib
 import json
 import os
 import runpy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -147,10 +147,12 @@ def _flags(options: argparse.Namespace) -> dict[str, _Said]:
 
 def _environment(environment: Mapping[str, str], findings: list[Finding]) -> dict[str, _Said]:
     known = {f"{PREFIX}{key}": key for key, _ in _fields(Settings)}
-    for name in sorted(environment):
+    for name in sorted(name for name in environment if name.startswith(PREFIX)):
         # Only what looks like a slip: other programs may use the prefix too.
-        if name.startswith(PREFIX) and name not in known and (hint := _did_you_mean(name, known)):
-            findings.append(Finding(f"{name} is no setting.", "environment", hint))
+        near = _nearest(name.removeprefix(PREFIX), known.values(), 0.85)
+        if name not in known and near:
+            remedy = f"Did you mean {PREFIX}{near}?"
+            findings.append(Finding(f"{name} is no setting.", "environment", remedy))
     return {
         key: _Said(environment[name], f"environment {name}")
         for name, key in known.items()
@@ -232,11 +234,13 @@ def _how_to_say(key: str) -> str:
     return f"Say --{key.lower()}, or set it in a file."
 
 
-def _did_you_mean(name: str, known: Sequence[str] | Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
-    if not near:
-        near = difflib.get_close_matches(name.upper(), list(known), n=1, cutoff=0.75)
-    return f"Did you mean {near[0]}?" if near else ""
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = _nearest(name, known, 0.75) or _nearest(name.upper(), known, 0.75)
+    return f"Did you mean {near}?" if near else ""
+
+
+def _nearest(name: str, known: Iterable[str], likeness: float) -> str:
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)), "")
 
 
 def _fields(model: type[Account]) -> Iterator[tuple[str, FieldInfo]]:

@@ -1,12 +1,16 @@
 """An account as docs/install.md leaves it: a VPC that a cluster fits in, and a key pair."""
 
+import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import boto3
 
+from cloudjhub.account.clients import Clients
 from cloudjhub.deploy.settings import Settings
+from cloudjhub.deploy.sources import settings_from
 from cloudjhub.local import LocalEC2
 from cloudjhub.local.seeding import KEY_NAME
 
@@ -48,7 +52,12 @@ class Account:
             aws_secret_access_key="local",
         )
 
-    @property
+    @cached_property
+    def clients(self) -> Clients:
+        """As the operator's commands ask; making these takes a second."""
+        return Clients(self.settings().access)
+
+    @cached_property
     def api(self) -> Any:
         return self.client("ec2")
 
@@ -70,6 +79,22 @@ class Account:
         self.api.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **target)
         self.api.associate_route_table(RouteTableId=table, SubnetId=subnet)
         return table
+
+    def forget_subnet(self, subnet: str) -> None:
+        """Delete it again."""
+        self.api.delete_subnet(SubnetId=subnet)
+
+    def role_with(self, *statements: dict[str, Any]) -> str:
+        """A new instance profile; its role has these statements and the same name."""
+        iam = self.client("iam")
+        name = f"role{len(iam.list_roles()['Roles'])}"
+        trust = '{"Version": "2012-10-17", "Statement": []}'
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document)
+        iam.create_instance_profile(InstanceProfileName=name)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        return name
 
     def arguments(self, **changes: str) -> list[str]:
         """A command line that nothing is wrong with; then ``changes``, by key."""
@@ -95,6 +120,4 @@ class Account:
         return [*places.values(), *spoken, "--secure", str(nothing)]
 
     def settings(self, **changes: str) -> Settings:
-        from cloudjhub.deploy.sources import settings_from
-
         return settings_from(self.arguments(**changes))
