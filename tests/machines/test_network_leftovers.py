@@ -1,6 +1,7 @@
 """A local EC2 that is killed leaves nothing of its network, whoever is killed with it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from cloudjhub.local.vpc.namespace import inside
 pytestmark = pytest.mark.slow
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+#: a namespace that stands for another computer
+HOST = "cloudjhub-test-host"
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -102,7 +106,7 @@ def test_a_network_that_somebody_uses_is_not_taken(tmp_path: Path):
 @pytest.fixture
 def other_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A namespace that stands for a host where nothing forwards yet; calls work in it."""
-    name = "cloudjhub-test-host"
+    name = HOST
     monkeypatch.setattr(leftovers, "RUN_FOLDER", tmp_path / "run")
     subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
     subprocess.run(["ip", "netns", "add", name], check=True)
@@ -141,3 +145,49 @@ def test_forwarding_stays_on_where_it_was_on(other_host):
     other_host(leftovers.need_forwarding, "one")
     other_host(leftovers.release_forwarding, "one")
     assert other_host(forwards)
+
+
+# -- firewalls -------------------------------------------------------------------------------------
+
+BEHIND_A_FIREWALL = """
+import subprocess, sys
+from pathlib import Path
+from cloudjhub.local.vpc import Network
+from cloudjhub.local.vpc.namespace import inside, listen
+from machines.peers import Listener, Place
+
+def rules():
+    return subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout
+
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+for chain in ("FORWARD", "INPUT"):
+    subprocess.run(["iptables", "-P", chain, "DROP"], check=True)
+subprocess.run(["iptables", "-A", "INPUT", "-i", "lo", "-j", "ACCEPT"], check=True)
+before = rules()
+network = Network(Path(sys.argv[1]))
+network.open()
+listener = Listener(None)
+network.admit(listener.port)
+uplink = Place(network.namespace)
+print(uplink.seen_as(network.host_address, listener.port) == network.addresses.router)
+print(rules().count("ACCEPT") - before.count("ACCEPT"))
+listener.close()
+network.close()
+print(rules() == before)
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("iptables", path="/usr/local/sbin:/usr/sbin:/sbin") is None, reason="no iptables"
+)
+def test_a_firewall_is_passed_and_left_as_it_was(tmp_path: Path, other_host):
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        ["ip", "netns", "exec", HOST, sys.executable, "-c", BEHIND_A_FIREWALL, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([tests, *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["True", "3", "True"], done.stderr

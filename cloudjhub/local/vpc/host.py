@@ -18,6 +18,7 @@ def connect(vpc_id: str, addresses: Addresses) -> None:
     """
     interface, namespace = leftovers.host_interface(vpc_id), leftovers.namespace(vpc_id)
     leftovers.need_forwarding(vpc_id)
+    leftovers.pass_firewall(vpc_id)
     ip(
         [
             f"link add {interface} type veth peer name {UPLINK} netns {namespace}",

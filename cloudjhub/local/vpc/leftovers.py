@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,12 +101,33 @@ def remove(vpc_id: str) -> None:
     """
     _quietly("ip", "link", "delete", host_interface(vpc_id))
     _quietly("nft", "delete", "table", "inet", host_table(vpc_id))
+    for rule in _firewall_rules(vpc_id):
+        while _quietly("iptables", "-w", "-D", *rule) == 0:
+            pass
     if NAMESPACES.is_dir():
         own = namespace(vpc_id)
         for path in sorted(NAMESPACES.iterdir()):
             if path.name == own or path.name.startswith(f"{own}-"):
                 _quietly("ip", "netns", "delete", path.name)
     release_forwarding(vpc_id)
+
+
+def pass_firewall(vpc_id: str) -> None:
+    """Lets the VPC through a firewall that closes what it does not know, as Docker's and ufw's do.
+
+    What is accepted there is still judged by the VPC's own table. A firewall that is no work of
+    iptables has to be told by hand.
+    """
+    for rule in _firewall_rules(vpc_id):
+        done = _run("iptables", "-w", "-S", rule[0])
+        if done and done.stdout.split() not in ([], ["-P", rule[0], "ACCEPT"]):
+            _quietly("iptables", "-w", "-I", *rule)
+
+
+def _firewall_rules(vpc_id: str) -> list[tuple[str, ...]]:
+    interface = host_interface(vpc_id)
+    ways = (("FORWARD", "-i"), ("FORWARD", "-o"), ("INPUT", "-i"))
+    return [(chain, way, interface, "-j", "ACCEPT") for chain, way in ways]
 
 
 def need_forwarding(vpc_id: str) -> None:
@@ -155,9 +177,20 @@ def _forwarding_lock():
         unlock(held)
 
 
-def _quietly(*command: str) -> None:
+def _quietly(*command: str) -> int:
     """What is not there need not be removed."""
-    subprocess.run(command, capture_output=True, env={"PATH": _PATH}, check=False)
+    done = _run(*command)
+    return done.returncode if done else 127
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """None where this computer has no such program."""
+    path = shutil.which(command[0], path=_PATH)
+    if path is None:
+        return None
+    return subprocess.run(
+        [path, *command[1:]], capture_output=True, text=True, env={"PATH": _PATH}, check=False
+    )
 
 
 def main() -> None:
