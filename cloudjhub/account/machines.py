@@ -7,7 +7,7 @@ from typing import Any
 from cloudjhub.account.filters import matching, of_cluster, tag_specification
 from cloudjhub.aws import Service
 from cloudjhub.ec2_values import Tags, instance_from, tag_list
-from cloudjhub.errors import EC2Error
+from cloudjhub.errors import EC2Error, NotPermitted
 
 GONE = frozenset({"shutting-down", "terminated"})
 
@@ -130,8 +130,15 @@ def terminate(ec2: Service, instance_ids: list[str]) -> None:
         try:
             ec2.ask("terminate_instances", InstanceIds=[instance_id])
         except EC2Error as error:
-            if error.code != "InvalidInstanceID.NotFound":
+            # A policy that asks for our tag refuses what has no tags any more.
+            withheld = isinstance(error, NotPermitted) and _is_gone(ec2, instance_id)
+            if error.code != "InvalidInstanceID.NotFound" and not withheld:
                 raise
+
+
+def _is_gone(ec2: Service, instance_id: str) -> bool:
+    found = machine(ec2, instance_id)
+    return found is None or found.state in GONE
 
 
 def tag(ec2: Service, resource_id: str, tags: Mapping[str, str]) -> None:

@@ -6,12 +6,14 @@ continues. Exit code 1: a step failed or was interrupted.
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from cloudjhub.account.clients import Clients
 from cloudjhub.deploy import closing, plan, sources
@@ -131,24 +133,40 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 
 def launch(world: World) -> int:
     """Every step in turn; then the address, the logins and the costs."""
-    progress = Progress(sys.stdout)
-    site = Site(
-        settings=world.settings,
-        clients=world.clients,
-        identity=world.identity,
-        vpc_id=world.vpc_id,
-        say=progress.say,
-    )
-    try:
-        with _stoppable():
-            run(site, progress)
-            print("\n".join(closing.words(site)), flush=True)
-            manager.mark_launched(site)
-    except (CloudJHubError, OSError, KeyboardInterrupt) as error:
-        _end_builders(site)
-        print("\n".join(closing.interrupted(site, error)), file=sys.stderr)
-        return FAILED
+    log_path = Path.cwd() / f"launch-{world.settings.cluster_name}.log"
+    with _opened(log_path) as log:
+        progress = Progress(sys.stdout, log=log)
+        site = Site(
+            settings=world.settings,
+            clients=world.clients,
+            identity=world.identity,
+            vpc_id=world.vpc_id,
+            say=progress.say,
+        )
+        try:
+            with _stoppable():
+                run(site, progress)
+                print("\n".join(closing.words(site)), flush=True)
+                manager.mark_launched(site)
+        except (CloudJHubError, OSError, KeyboardInterrupt) as error:
+            _end_builders(site)
+            print("\n".join(closing.interrupted(site, error)), file=sys.stderr)
+            if log:
+                print(f"All that the machines said is in {log_path}.", file=sys.stderr)
+            return FAILED
     return DONE
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO | None]:
+    """The log of launches, for its owner only; None where it cannot be written."""
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        yield None
+        return
+    with os.fdopen(number, "w", encoding="utf-8") as log:
+        yield log
 
 
 def run(site: Site, progress: Progress) -> None:

@@ -1,9 +1,10 @@
-"""What a waiting operator sees: a live line on a terminal, plain lines elsewhere."""
+"""What a waiting operator sees: a live line on a terminal, plain lines elsewhere; and a log."""
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import TextIO
 
 _REFRESH_SECONDS = 0.5
@@ -14,8 +15,9 @@ _WIDTH = 100
 class Progress:
     """Prints steps as they begin, go on and end. Safe to use from several threads."""
 
-    def __init__(self, stream: TextIO, *, live: bool | None = None):
+    def __init__(self, stream: TextIO, *, live: bool | None = None, log: TextIO | None = None):
         self._stream = stream
+        self._log = log
         self._live = stream.isatty() if live is None else live
         self._lock = threading.Lock()
         self._shown = ""
@@ -44,6 +46,7 @@ class Progress:
         """A line of detail. One that is indented, a machine's own output, only passes by."""
         if text.startswith(" "):
             self.detail = text.strip()
+            self._note(text)
         elif text.strip():
             self.detail = ""
             self._write(f"  {text.strip()}")
@@ -56,13 +59,20 @@ class Progress:
             self._stream.flush()
 
     def _write(self, line: str) -> None:
-        if not line:
-            return
+        self._note(line)
         with self._lock:
             before = _CLEAR if self._shown else ""
             self._shown = ""
             self._stream.write(f"{before}{line}\n")
             self._stream.flush()
+
+    def _note(self, line: str) -> None:
+        """Everything is in the log, with the time."""
+        if self._log:
+            now = datetime.now(timezone.utc).strftime("%H:%M:%S")
+            with self._lock:
+                self._log.write(f"{now} {line.rstrip()}\n")
+                self._log.flush()
 
 
 class _Ticker(threading.Thread):
