@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from cloudjhub.local.identity import Principal, principal_of
 from cloudjhub.local.moto_layer.lookup import Resources
-from cloudjhub.local.moto_layer.policies import policies_of
+from cloudjhub.local.moto_layer.policies import boundary_of, policies_of
 from cloudjhub.local.moto_layer.refusals import Refusal
 from cloudjhub.policy import ec2_requests, iam_requests
-from cloudjhub.policy.evaluate import Decision, Request, decide_all
+from cloudjhub.policy.evaluate import Decision, Request, decide_all, within
 from cloudjhub.policy.requests import Call, UnknownCall
 from cloudjhub.policy.statements import Place
 from cloudjhub.policy.values import UnsupportedPolicy
@@ -33,6 +33,11 @@ REQUESTS: dict[str, Callable[[Call], list[Request]]] = {
     "iam": iam_requests.iam,
     "sts": iam_requests.sts,
     "servicequotas": iam_requests.service_quotas,
+}
+_WHY = {
+    "explicit": "with an explicit deny in an identity-based policy",
+    "implicit": "because no identity-based policy allows the {action} action",
+    "boundary": "because no permissions boundary allows the {action} action",
 }
 
 
@@ -129,7 +134,9 @@ class Authorization:
             self._caller(principal, source_ip),
             Resources(backend, place),
         )
-        return decide_all(policies_of(backend.iam, principal), REQUESTS[service](call))
+        decisions = decide_all(policies_of(backend.iam, principal), REQUESTS[service](call))
+        boundary = boundary_of(backend.iam, principal)
+        return within(boundary, decisions) if boundary else decisions
 
     def _caller(self, principal: Principal, source_ip: str) -> dict[str, str | tuple[str, ...]]:
         """The condition keys that all requests of this caller have."""
@@ -182,11 +189,7 @@ def _unknown_key(service: str) -> Refusal:
 def _denied(service: str, principal: Principal, decision: Decision) -> Refusal:
     request = decision.request
     on = "" if request.resource == "*" else f" on resource: {request.resource}"
-    why = (
-        "with an explicit deny in an identity-based policy"
-        if decision.reason == "explicit"
-        else f"because no identity-based policy allows the {request.action} action"
-    )
+    why = _WHY[decision.reason].format(action=request.action)
     text = f"User: {principal.arn} is not authorized to perform: {request.action}{on} {why}"
     if service != "ec2":
         return Refusal("AccessDenied", text, status=403)

@@ -46,10 +46,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Decision:
-    """``reason``: allowed, explicit (a Deny matched) or implicit (nothing allowed it)."""
+    """``reason``: allowed, explicit (a Deny matched), implicit (nothing allowed it) or boundary
+    (a policy allows it, and the permissions boundary does not)."""
 
     request: Request
-    reason: Literal["allowed", "explicit", "implicit"]
+    reason: Literal["allowed", "explicit", "implicit", "boundary"]
     #: Sid, or the number, of the statement that decided
     statement: str = ""
 
@@ -81,6 +82,22 @@ def decide_all(policies: Iterable[Document], requests: Iterable[Request]) -> lis
     """One decision for each; a call goes through where all are allowed."""
     documents = list(policies)
     return [decide(documents, request) for request in requests]
+
+
+def within(boundary: Document, decisions: Iterable[Decision]) -> list[Decision]:
+    """The decisions as a permissions boundary leaves them; it allows nothing by itself.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+    """
+    bounded = []
+    for decision in decisions:
+        inside = decide([boundary], decision.request)
+        if inside.reason == "explicit":
+            decision = inside
+        elif decision.allowed and not inside.allowed:
+            decision = Decision(decision.request, "boundary")
+        bounded.append(decision)
+    return bounded
 
 
 def _has_variables(policy: Document) -> bool:

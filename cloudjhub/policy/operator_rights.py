@@ -65,6 +65,8 @@ _OPERATOR_CHANGES = (
     "TerminateInstances",
 )
 _WHO_CALLS = ("DecodeAuthorizationMessage", "GetCallerIdentity")
+_QUOTA_CALLS = ("GetAWSDefaultServiceQuota", "GetServiceQuota")
+_ROLE_LOOKS = ("GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies")
 _ROLE_CALLS = (
     "CreateRole",
     "DeleteRole",
@@ -89,8 +91,12 @@ _PROFILE_CALLS = (
 )
 
 
-def operator(place: Place) -> dict[str, Any]:
-    """What launching, looking after and removing one cluster takes."""
+def operator(place: Place, *, own_profile: str = "") -> dict[str, Any]:
+    """What launching, looking after and removing one cluster takes.
+
+    ``own_profile``: the cluster's MANAGER_IAM_ROLE, an instance profile that exists and holds a
+    role of the same name. Then no role can be made or changed, only that one be read and passed.
+    """
     born = [place.ec2(kind) for kind in _BORN]
     requested = tagged("aws:RequestTag", place.cluster)
     ours = tagged("aws:ResourceTag", place.cluster)
@@ -114,7 +120,9 @@ def operator(place: Place) -> dict[str, Any]:
             ),
             *_operator_sources(place, ours),
             allow("Change", _OPERATOR_CHANGES, ["*"], StringEquals=ours),
-            *_operator_identity(place),
+            *(_own_role(place, own_profile) if own_profile else _made_role(place)),
+            allow("WhoAsks", _WHO_CALLS, ["*"], service="sts"),
+            allow("Quotas", _QUOTA_CALLS, ["*"], service="servicequotas"),
         ]
     )
 
@@ -135,25 +143,34 @@ def _operator_sources(place: Place, ours: dict[str, str]) -> list[dict[str, Any]
     ]
 
 
-def _operator_identity(place: Place) -> list[dict[str, Any]]:
-    """The manager's role and instance profile, by name; and who asks, and how much may run."""
+def _made_role(place: Place) -> list[dict[str, Any]]:
+    """The manager's role and instance profile, by name: made, passed to EC2, removed."""
     name = resource_name(place.cluster, MANAGER_ROLE)
-    role, profile = place.iam("role", name), place.iam("instance-profile", name)
     return [
-        allow("Role", _ROLE_CALLS, [role], service="iam"),
-        allow("Profile", _PROFILE_CALLS, [profile], service="iam"),
-        allow(
-            "PassRole",
-            ["PassRole"],
-            [role],
-            service="iam",
-            StringEquals={"iam:PassedToService": place.ec2_service},
-        ),
-        allow("WhoAsks", ["GetCallerIdentity", "DecodeAuthorizationMessage"], ["*"], service="sts"),
-        allow(
-            "Quotas",
-            ["GetServiceQuota", "GetAWSDefaultServiceQuota"],
-            ["*"],
-            service="servicequotas",
-        ),
+        allow("Role", _ROLE_CALLS, [place.iam("role", name)], service="iam"),
+        allow("Profile", _PROFILE_CALLS, [place.iam("instance-profile", name)], service="iam"),
+        _passing(place, name),
     ]
+
+
+def _own_role(place: Place, name: str) -> list[dict[str, Any]]:
+    """A role that somebody else made: read by checks, passed to EC2."""
+    profile = place.iam("instance-profile", name)
+    # Amazon's own policies belong to the account "aws".
+    policies = f"arn:{place.partition}:iam::*:policy/*"
+    return [
+        allow("Profile", ["GetInstanceProfile"], [profile], service="iam"),
+        allow("Role", _ROLE_LOOKS, [place.iam("role", name)], service="iam"),
+        allow("Policies", ["GetPolicy", "GetPolicyVersion"], [policies], service="iam"),
+        _passing(place, name),
+    ]
+
+
+def _passing(place: Place, role: str) -> dict[str, Any]:
+    return allow(
+        "PassRole",
+        ["PassRole"],
+        [place.iam("role", role)],
+        service="iam",
+        StringEquals={"iam:PassedToService": place.ec2_service},
+    )

@@ -167,6 +167,19 @@ def test_roles_reach_what_their_policy_says_while_it_says_so(idle_cloud: Cloud):
     assert code_of(ec2.describe_volumes) == ("UnauthorizedOperation", 403)
 
 
+def test_a_role_reaches_no_further_than_its_boundary(idle_cloud: Cloud):
+    iam = client(idle_cloud, "iam")
+    trust = documents.trust(Place("class", ACCOUNT, "us-east-1"))
+    make_role(idle_cloud, "bounded", trust, allow("ec2:*"))
+    bound = iam.create_policy(PolicyName="b", PolicyDocument=json.dumps(allow("ec2:DescribeVpcs")))
+    iam.put_role_permissions_boundary(
+        RoleName="bounded", PermissionsBoundary=bound["Policy"]["Arn"]
+    )
+    ec2 = client(idle_cloud, "ec2", role_key(idle_cloud, "i-0123456789abcdef1", "bounded"))
+    assert ec2.describe_vpcs()
+    assert "no permissions boundary allows the ec2:DescribeVolumes" in said(ec2.describe_volumes)
+
+
 def test_calls_are_kept_with_who_and_what(idle_cloud: Cloud):
     key = user_with(idle_cloud, allow("ec2:DescribeVpcs"))
     idle_cloud.ec2.reset_calls()

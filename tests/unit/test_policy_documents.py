@@ -103,10 +103,30 @@ def test_the_operator_reaches_one_role_and_passes_it_to_ec2_only():
         assert decide([hers], Request(action, resource, context)).allowed is expected
 
 
+def test_with_a_role_of_ones_own_no_role_is_written():
+    hers = documents.operator(PLACE, own_profile="hub")
+    for action, name, expected in (
+        ("iam:PutRolePolicy", "hub", False),
+        ("iam:CreateRole", "cloudjhub-class-manager", False),
+        ("iam:GetRolePolicy", "hub", True),
+        ("iam:GetRolePolicy", "admin", False),
+    ):
+        assert decide([hers], Request(action, PLACE.iam("role", name))).allowed is expected
+    to_ec2 = {"iam:PassedToService": "ec2.amazonaws.com"}
+    for name, expected in (("hub", True), ("admin", False)):
+        passing = Request("iam:PassRole", PLACE.iam("role", name), to_ec2)
+        assert decide([hers], passing).allowed is expected
+
+
+DOCUMENTS = {
+    "manager": documents.manager(PLACE),
+    "operator": documents.operator(PLACE),
+    "own-role": documents.operator(PLACE, own_profile="hub"),
+}
 STATEMENTS = [
     pytest.param(statement, id=f"{name}-{statement['Sid']}")
-    for name in ("manager", "operator")
-    for statement in getattr(documents, name)(PLACE)["Statement"]
+    for name, document in DOCUMENTS.items()
+    for statement in document["Statement"]
 ]
 
 

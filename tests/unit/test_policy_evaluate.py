@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cloudjhub.policy.evaluate import Request, decide
+from cloudjhub.policy.evaluate import Request, decide, decide_all, within
 from cloudjhub.policy.values import UnsupportedPolicy
 
 MACHINE = "arn:aws:ec2:us-east-1:123456789012:instance/i-1"
@@ -88,6 +88,17 @@ def test_what_is_made_is_only_matched_by_a_pattern():
     made = "arn:aws:ec2:us-east-1:123456789012:instance/*"
     assert reason(policy(allow(resource=made)), on=made) == "allowed"
     assert reason(policy(allow(resource=MACHINE)), on=made) == "implicit"
+
+
+def test_a_boundary_takes_away_and_gives_nothing():
+    boundary = policy(allow("ec2:Stop*"), allow("s3:*"))
+    inside, outside = Request("ec2:StopInstances", MACHINE), Request("ec2:StartInstances", MACHINE)
+    allowed = decide_all([policy(allow())], [inside, outside])
+    assert [d.reason for d in within(boundary, allowed)] == ["allowed", "boundary"]
+    nothing = decide_all([], [inside])
+    assert [d.reason for d in within(boundary, nothing)] == ["implicit"]
+    deny = policy(allow() | {"Effect": "Deny"})
+    assert [d.reason for d in within(deny, allowed)] == ["explicit", "explicit"]
 
 
 def test_one_statement_needs_no_list():

@@ -19,7 +19,18 @@ def policies_of(iam: LocalIam, principal: Principal) -> list[dict[str, Any]]:
     return [json.loads(text) for holder in holders for text in _texts(holder)]
 
 
+def boundary_of(iam: LocalIam, principal: Principal) -> dict[str, Any] | None:
+    """The permissions boundary of a role; moto keeps none for users."""
+    role = iam.role_named(principal.name) if principal.kind == "AssumedRole" else None
+    arn = role.permissions_boundary_arn if role else None
+    return json.loads(_default(iam.managed_policies[arn])) if arn else None
+
+
 def _texts(holder: Any) -> Iterator[str]:
     yield from holder.policies.values()
     for policy in holder.managed_policies.values():
-        yield next(version.document for version in policy.versions if version.is_default)
+        yield _default(policy)
+
+
+def _default(policy: Any) -> str:
+    return next(version.document for version in policy.versions if version.is_default)
