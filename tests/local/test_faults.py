@@ -166,7 +166,7 @@ def test_an_api_that_keeps_silent(api_cloud: Cloud) -> None:
 
 
 def test_real_request_limits(api_cloud: Cloud) -> None:
-    api_cloud.ec2.faults.throttle(rates={"DescribeSubnets": [2, 0.001]})
+    api_cloud.ec2.faults.throttle(rates={"DescribeSubnets": [2, 0.001], "RunInstances": [5, 0.001]})
     api_cloud.ec2.reset_calls()
     for _ in range(5):
         api_cloud.launch()

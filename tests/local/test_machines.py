@@ -174,9 +174,13 @@ def test_hibernation_keeps_what_runs(both: Cloud) -> None:
     both.wait_state(instance_id, "stopped")
     assert both.instance(instance_id)["StateReason"]["Code"] == "Client.UserInitiatedHibernate"
     machine = both.ec2.machines.get(instance_id)
-    stats = [Path(f"/proc/{pid}/stat").read_text() for pid in machine.pids()]
-    states = {stat.rpartition(") ")[2][0] for stat in stats}
-    assert states == {"T"}
+
+    def frozen() -> bool:
+        stats = [Path(f"/proc/{pid}/stat").read_text() for pid in machine.pids()]
+        return {stat.rpartition(") ")[2][0] for stat in stats} == {"T"}
+
+    # Who is in a call of the kernel stops at its end.
+    wait_for("every process to be frozen", frozen)
     both.api.start_instances(InstanceIds=[instance_id])
     both.wait_ssh(instance_id)
     assert both.ssh(instance_id, "kill -0 $(cat pid) && echo alive") == "alive\n"

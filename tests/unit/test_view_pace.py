@@ -10,7 +10,7 @@ from cloudjhub.errors import EC2Unreachable, TimedOut
 # -- refreshed
 
 
-async def test_a_recent_listing_is_fresh_enough(view, listings):
+async def test_a_recent_listing_is_fresh_enough(view, listings, clock):
     await view._fetch_once()
     await view.refreshed()
     assert listings.looks == 1
