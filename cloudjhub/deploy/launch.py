@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cloudjhub.account.clients import Clients
-from cloudjhub.deploy import closing, plan, sources
+from cloudjhub.deploy import closing, plan, print_policy, sources
 from cloudjhub.deploy.checks import everything
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, Refused, errors_among
@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     """The verbs launch and check; gives the exit code."""
     options = _parser(prog).parse_args(arguments)
     try:
+        if options.print_policy:
+            print_policy.run(options)
+            return DONE
         settings = sources.read(options)
         world = World(settings, Clients(settings.access))
         return _act(options, world)
@@ -79,6 +82,12 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         "--dry_run",
         action="store_true",
         help="check, print what would be made and what it costs, and end",
+    )
+    alone.add_argument(
+        "--print-policy",
+        "--print_policy",
+        action="store_true",
+        help="print the IAM policy that launching CLUSTER_NAME takes, and end",
     )
     sources.add_arguments(parser)
     return parser
