@@ -24,9 +24,14 @@ _OWN_ADDRESS = 1
 
 def ruleset(model: Model, addresses: Addresses) -> str:
     """The whole table, replacing the one before in one step."""
-    parts = [*_sets(model, addresses), *_fixed_chains(model, addresses)]
-    parts += _group_chains(model)
-    parts += _route_chains(model, addresses)
+    parts = [
+        *_sets(model),
+        *_entrance(addresses),
+        *_forwarding(model, addresses),
+        *_translation(model, addresses),
+        *_group_chains(model),
+        *_route_chains(model),
+    ]
     return f"table inet {TABLE} {{ }}\ndelete table inet {TABLE}\ntable inet {TABLE} {{\n" + (
         "\n".join(parts) + "\n}\n"
     )
@@ -35,7 +40,7 @@ def ruleset(model: Model, addresses: Addresses) -> str:
 # -- sets ----------------------------------------------------------------------------------------
 
 
-def _sets(model: Model, addresses: Addresses) -> list[str]:
+def _sets(model: Model) -> list[str]:
     here = model.interfaces
     public = [i for i in here if i.public_address and i.reaches_internet_gateway]
     classes = _classes(here, lambda i: i.groups)
@@ -87,16 +92,8 @@ def _classes(interfaces: Iterable[Interface], key: Callable[[Interface], tuple])
 # -- chains --------------------------------------------------------------------------------------
 
 
-def _fixed_chains(model: Model, addresses: Addresses) -> list[str]:
-    resolver = model.name_server
-    asked = f"{{ {NAME_SERVER}, {addresses.name_server} }}"
-    names_in = (
-        f'iifname != "{UPLINK}" ip daddr {asked} meta l4proto {{ tcp, udp }} th dport 53 '
-        f"dnat ip to {resolver}"
-        if resolver
-        else ""
-    )
-    names_out = f"ct status dnat oifname {UPLINK} ip daddr {resolver} accept" if resolver else ""
+def _entrance(addresses: Addresses) -> list[str]:
+    """What may come as it claims to, and what may ask the router itself."""
     return [
         _chain(
             "spoofing",
@@ -105,16 +102,10 @@ def _fixed_chains(model: Model, addresses: Addresses) -> list[str]:
             "meta nfproto ipv6 drop",
             f'iifname "{UPLINK}" ip daddr 169.254.0.0/16 drop',
             f'iifname "{UPLINK}" ip saddr {addresses.host} accept',
-            # Nobody else outside has an address of the VPC, nor reaches one.
+            # Nobody else outside has an address of the VPC.
             f'iifname "{UPLINK}" ip saddr {addresses.vpc} drop',
             f'iifname "{UPLINK}" accept',
             "iifname . ip saddr != @sources drop",
-        ),
-        _chain(
-            "inward_addresses",
-            "type nat hook prerouting priority dstnat; policy accept;",
-            f'iifname "{UPLINK}" dnat ip to ip daddr map @inward',
-            names_in,
         ),
         _chain(
             "services",
@@ -122,16 +113,25 @@ def _fixed_chains(model: Model, addresses: Addresses) -> list[str]:
             "ct state established,related accept",
             f'iifname != "{UPLINK}" ip daddr {METADATA} tcp dport 80 accept',
         ),
+    ]
+
+
+def _forwarding(model: Model, addresses: Addresses) -> list[str]:
+    """The way of a packet from its sender to the chains of groups and routes."""
+    server = model.name_server
+    names = f'ct status dnat oifname "{UPLINK}" ip daddr {server} accept' if server else ""
+    return [
         _chain(
             "traffic",
             "type filter hook forward priority filter; policy drop;",
             "ct state invalid drop",
             "ct state established,related accept",
             f'iifname "{UPLINK}" goto from_host',
-            names_out,
+            names,
             "ip saddr vmap @egress",
         ),
         _chain(
+            # By a public address, or from the host as a neighbour; nothing else from out there.
             "from_host",
             "ct status dnat ip daddr vmap @ingress",
             f"ip saddr {addresses.host} ip daddr vmap @ingress",
@@ -140,6 +140,20 @@ def _fixed_chains(model: Model, addresses: Addresses) -> list[str]:
             "to_neighbour",
             f'oifname "{UPLINK}" ip daddr {addresses.host} accept',
             "ip daddr vmap @ingress",
+        ),
+    ]
+
+
+def _translation(model: Model, addresses: Addresses) -> list[str]:
+    """Public addresses for private ones, and back; the VPC's name server for the host's."""
+    asked = f"{{ {NAME_SERVER}, {addresses.name_server} }} meta l4proto {{ tcp, udp }} th dport 53"
+    server = model.name_server
+    return [
+        _chain(
+            "inward_addresses",
+            "type nat hook prerouting priority dstnat; policy accept;",
+            f'iifname "{UPLINK}" dnat ip to ip daddr map @inward',
+            f'iifname != "{UPLINK}" ip daddr {asked} dnat ip to {server}' if server else "",
         ),
         _chain(
             "outward_addresses",
@@ -163,7 +177,6 @@ def _group_chains(model: Model) -> list[str]:
         number = f"{classes[groups]}_{routes[table]}"
         verdict = f"goto routes_{routes[table]}"
         chains.append(_chain(f"out_{number}", *_matches(model, groups, "egress", verdict)))
-    # nft wants a chain to be there before another goes to it.
     return chains
 
 
@@ -207,7 +220,7 @@ def _what(permission: Permission) -> str:
     return f"meta l4proto {protocol}"
 
 
-def _route_chains(model: Model, addresses: Addresses) -> list[str]:
+def _route_chains(model: Model) -> list[str]:
     marks = _nat_marks(model)
     return [
         _chain(f"routes_{number}", *(_way(route, marks) for route in _longest_first(table)))
