@@ -22,19 +22,29 @@ from _steps import CannotPrepare, run, say
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 10)
+# What machines that boot need of the host, and Debian's packages of it.
+BOOTED_PROGRAMS = {
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "nft": "nftables",
+    "systemd-nspawn": "systemd-container",
+    "unshare": "util-linux",
+}
 # Debian keeps sshd out of ordinary users' PATH.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
 
-def ensure(*, test: bool) -> Path:
+def ensure(*, test: bool, booted: bool = False) -> Path:
     """Bring the environment up to date and return its folder.
 
-    With ``test`` it holds what the tests need too. Ends the command with a sentence where that is
+    With ``test`` it holds what the tests need too; with ``booted`` the host gets the programs that
+    machines which boot need. Ends the command with a sentence where that is
     not possible. A second call takes milliseconds.
     """
     use_recent_python()
     try:
-        ensure_system_packages(test=test)
+        ensure_system_packages(test=test, booted=booted)
         return ensure_venv(test=test)
     except CannotPrepare as error:
         sys.exit(str(error))
@@ -71,8 +81,11 @@ def too_old_message(version: tuple[int, ...]) -> str:
 # Packages of the host -------------------------------------------------------------------------
 
 
-def missing_system_packages(*, test: bool) -> list[str]:
-    """Debian's names of the packages that the host lacks."""
+def missing_system_packages(*, test: bool, booted: bool = False) -> list[str]:
+    """Debian's names of the packages that the host lacks.
+
+    The tests try machines that boot where they may: as root.
+    """
     missing = []
     if not shutil.which("sshd", path=SEARCH_PATH):
         missing.append("openssh-server")
@@ -80,12 +93,19 @@ def missing_system_packages(*, test: bool) -> list[str]:
         missing.append(f"python3.{sys.version_info.minor}-venv")
     if test and not any(shutil.which(name) for name in ("chromium", "chromium-browser")):
         missing.append("chromium")
+    if booted or (test and os.geteuid() == 0):
+        lacking = {
+            package
+            for program, package in BOOTED_PROGRAMS.items()
+            if not shutil.which(program, path=SEARCH_PATH)
+        }
+        missing.extend(sorted(lacking))
     return missing
 
 
-def ensure_system_packages(*, test: bool) -> None:
+def ensure_system_packages(*, test: bool, booted: bool = False) -> None:
     """Install what the host lacks with apt-get, as root or with a sudo that asks nothing."""
-    packages = missing_system_packages(test=test)
+    packages = missing_system_packages(test=test, booted=booted)
     if not packages:
         return
     names = " ".join(packages)

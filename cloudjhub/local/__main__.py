@@ -24,6 +24,7 @@ MACHINES = {
     "userns": "an sshd each in namespaces of its own (accounts, processes, /home, /dev)",
     "plain": "an sshd each, run as this account; this computer forbids user namespaces or you "
     "asked for it",
+    "booted": "Debian with systemd each, on a disk and in a network of its own",
     "standin": "none: nobody can log in",
 }
 
@@ -89,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--region", type=_region, help="the only region there is (default: us-east-1)")
     add(
         "--variant",
-        choices=("auto", "userns", "plain", "standin"),
-        help="kind of machines (default: auto)",
+        choices=("auto", "userns", "plain", "booted", "standin"),
+        help="kind of machines (default: auto; booted needs root)",
     )
     add("--pending-seconds", type=seconds, help="from launch to running (default: 1)")
     add("--boot-seconds", type=seconds, help="from running to login (default: 1)")

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from cloudjhub.local.machines.booted.kind import PROGRAMS
+
 
 @pytest.fixture
 def environment(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -66,11 +68,24 @@ def test_a_strangers_folder_is_not_emptied(environment: ModuleType):
 def test_without_root_the_command_to_run_is_shown(
     environment: ModuleType, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(environment, "missing_system_packages", lambda *, test: ["openssh-server"])
+    monkeypatch.setattr(environment, "missing_system_packages", lambda **_: ["openssh-server"])
     monkeypatch.setattr(environment.shutil, "which", lambda name, path=None: "/usr/bin/apt-get")
     monkeypatch.setattr(environment, "root_prefix", lambda: None)
     with pytest.raises(environment.CannotPrepare, match="apt-get install --yes openssh-server"):
         environment.ensure_system_packages(test=False)
+
+
+def test_what_machines_that_boot_need_is_installed_where_they_may_boot(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    assert environment.BOOTED_PROGRAMS == PROGRAMS
+    monkeypatch.setattr(environment.shutil, "which", lambda name, path=None: None)
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 1000)
+    needed = set(PROGRAMS.values())
+    assert needed <= set(environment.missing_system_packages(test=False, booted=True))
+    assert not needed & set(environment.missing_system_packages(test=True))
+    monkeypatch.setattr(environment.os, "geteuid", lambda: 0)
+    assert needed <= set(environment.missing_system_packages(test=True))
 
 
 def test_a_failed_step_shows_its_last_words(environment: ModuleType):
