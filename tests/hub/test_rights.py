@@ -1,0 +1,119 @@
+"""A hub that has its role's rights and no more, as on a manager in AWS."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+
+import boto3
+import pytest
+import pytest_asyncio
+from sites import BRISK, QUICK, USERS, Site
+
+from cloudjhub.demo.child import Program
+from cloudjhub.demo.stack import Demo, DemoSettings
+from cloudjhub.ec2_values import tag_list
+from cloudjhub.naming import MANAGER_ROLE, WORKER_ROLE, key_pair_name, resource_name, role_tags
+from cloudjhub.policy import documents
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+
+CLUSTER = "demo"
+ROLE = resource_name(CLUSTER, MANAGER_ROLE)
+PLACE = documents.Place(CLUSTER, "123456789012", "us-east-1")
+
+
+class ManagersDemo(Demo):
+    """A demo whose hub has the credentials of a manager's role, not those of root."""
+
+    def _program(self, name: str, command: list[str], environment: Mapping[str, str]) -> Program:
+        if name != "hub":
+            return super()._program(name, command, environment)
+        self._make_cluster()
+        key = self.ec2.engine.role_keys.issue("i-0123456789abcdef0", ROLE)
+        return super()._program(
+            name, command, {**environment, "AWS_ACCESS_KEY_ID": key.access_key_id}
+        )
+
+    def _make_cluster(self) -> None:
+        """What a launch leaves behind: tagged image and group, key pair, role."""
+        config, ec2, iam = self.server_config, self._root("ec2"), self._root("iam")
+        ids = [config["WORKER_AMI"], *config["WORKER_SECURITY_GROUPS"]]
+        ec2.create_tags(Resources=ids, Tags=tag_list(role_tags(CLUSTER, WORKER_ROLE)))
+        (pair,) = ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+        ec2.import_key_pair(
+            KeyName=key_pair_name(CLUSTER), PublicKeyMaterial=pair["PublicKey"].encode()
+        )
+        trust = json.dumps(documents.trust(PLACE))
+        policy = json.dumps(documents.manager(PLACE, subnets=[config["SUBNET_ID"]]))
+        iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)
+        iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE, PolicyDocument=policy)
+
+    def _root(self, service: str):
+        return boto3.client(
+            service,
+            endpoint_url=self.ec2.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    settings = DemoSettings(
+        folder=tmp_path_factory.mktemp("site"),
+        port=0,
+        users=USERS,
+        local=QUICK,
+        more_config=BRISK,
+        more_server_config={"KEY_NAME": key_pair_name(CLUSTER)},
+    )
+    async with ManagersDemo(settings) as demo:
+        running = Site(demo)
+        try:
+            yield running
+        finally:
+            await running.close()
+
+
+async def test_a_students_whole_life_takes_no_further_rights(site: Site):
+    student = await site.user("student01")
+    await student.start_server()
+    first = (await site.the_machine("student01"))["InstanceId"]
+    await site.write_home(first, "thesis.txt", "chapter one")
+    await student.stop_server()
+    await site.machine_stopped("student01")
+    await student.start_server()
+    await student.stop_server()
+    await site.machine_stopped("student01")
+
+    # A machine that vanished is replaced, and the home moves to the new one.
+    await asyncio.to_thread(site.boto().terminate_instances, InstanceIds=[first])
+    await student.start_server()
+    second = (await site.the_machine("student01"))["InstanceId"]
+    assert second != first
+    assert await site.read_home(second, "thesis.txt") == "chapter one"
+
+    calls = [call for call in site.ec2.authorized_calls() if ROLE in call.principal]
+    assert [(call.action, call.resources) for call in calls if not call.allowed] == []
+    assert {call.action for call in calls} >= {
+        *("DescribeInstances", "DescribeVolumes", "DescribeImages", "RunInstances"),
+        *("StartInstances", "StopInstances", "CreateTags", "AttachVolume"),
+    }
+
+
+async def test_a_user_who_leaves_for_ever_takes_machine_and_home_along(site: Site):
+    student = await site.user("student02")
+    await student.start_server()
+    await student.stop_server()
+    await site.machine_stopped("student02")
+    with site.config(ON_USER_DELETE="delete"):
+        assert (await site.api("DELETE", "/users/student02"))[0] == 204
+
+    async def gone() -> bool:
+        return not await site.homes("student02") and not await site.machines("student02")
+
+    await site.until("machine and home to be gone", gone)
+    calls = [call for call in site.ec2.authorized_calls() if ROLE in call.principal]
+    assert {"TerminateInstances", "DeleteVolume"} <= {call.action for call in calls if call.allowed}
+    assert [(call.action, call.resources) for call in calls if not call.allowed] == []
