@@ -24,6 +24,8 @@ from cloudjhub.local.volumes import Volumes, described
 from cloudjhub.local.vpc.credentials import RoleCredentials
 
 if TYPE_CHECKING:
+    from moto.ec2.models.subnets import Subnet
+
     from cloudjhub.local.vpc.serving import Serving
 
 
@@ -87,11 +89,14 @@ class Engine:
         if self.network:
             self.network.refresh()
 
-    def can_host(self, cidr: str) -> bool:
-        """Whether machines can have addresses of this subnet."""
+    def no_room_in(self, subnet: "Subnet") -> str:
+        """Why machines cannot have addresses of this subnet; "" if they can."""
+        cidr = subnet.cidr_block
         if self.network:
-            return self.network.network.addresses.can_host(cidr)
-        return self.machines.kind.variant == "standin" or network.is_loopback(cidr)
+            return self.network.no_room_in(subnet)
+        if self.machines.kind.variant == "standin" or network.is_loopback(cidr):
+            return ""
+        return f"The local EC2 has machines only in 127.0.0.0/8; subnet {subnet.id} is {cidr}."
 
     def machine(self, instance_id: str) -> Machine:
         """Raises KeyError for an unknown instance."""

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from local.clouds import code_of
 from machines.peers import HOST, Listener, Place, Vpc, local_ec2, tcp
 from machines.test_network_leftovers import traces
 
@@ -192,6 +193,28 @@ def test_an_address_from_the_launch_goes_with_a_stop(vpc: Vpc):
     vpc.api.stop_instances(InstanceIds=[machine.id])
     vpc.wait_state(machine.id, "stopped")
     assert vpc.public_address(machine.id) is None
+
+
+# -- where machines can be -------------------------------------------------------------------------
+
+
+def test_machines_have_only_addresses_that_lead_to_them(vpc: Vpc):
+    elsewhere = vpc.api.create_vpc(CidrBlock="10.200.0.0/16")["Vpc"]["VpcId"]
+    far = vpc.api.create_subnet(VpcId=elsewhere, CidrBlock="10.200.0.0/24")["Subnet"]
+    twin = vpc.api.create_vpc(CidrBlock=vpc.network.cidr)["Vpc"]["VpcId"]
+    number = vpc.network.number
+    same = vpc.api.create_subnet(VpcId=twin, CidrBlock=f"10.{number}.0.0/24")["Subnet"]
+    free = vpc.api.create_subnet(VpcId=twin, CidrBlock=f"10.{number}.64.0/24")["Subnet"]
+    for subnet in (far, same):
+        refused = {"SubnetId": subnet["SubnetId"], "SecurityGroupIds": None}
+        assert code_of(lambda: vpc.run(**refused)) == ("Unsupported", 400)  # noqa: B023
+        vpc.api.delete_subnet(SubnetId=subnet["SubnetId"])
+    neighbour = vpc.machine(everybody(vpc))
+    stranger = vpc.machine(
+        NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": free["SubnetId"]}],
+    )
+    # Another VPC is another network, also with addresses beside ours.
+    assert not stranger.reaches(neighbour.address)
 
 
 # -- what there is besides -------------------------------------------------------------------------

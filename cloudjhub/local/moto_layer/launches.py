@@ -61,12 +61,8 @@ class LaunchCalls(ProfileCalls):
         if not subnet_id:
             raise Refusal("VPCIdNotSpecified", "No default VPC for this user. Name a SubnetId.")
         subnet = self.ec2_backend.get_subnet(subnet_id)
-        if not self.engine.can_host(subnet.cidr_block):
-            raise Refusal(
-                "Unsupported",
-                f"The local EC2 has machines only in 127.0.0.0/8; subnet {subnet_id} is "
-                f"{subnet.cidr_block}.",
-            )
+        if why := self.engine.no_room_in(subnet):
+            raise Refusal("Unsupported", why)
         return subnet
 
     def _check_launch(self, subnet: Subnet) -> None:

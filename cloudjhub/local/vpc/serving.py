@@ -2,7 +2,7 @@
 
 import ipaddress
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudjhub.local.settings import LocalEC2Error
 from cloudjhub.local.vpc import reading, resolver
@@ -43,6 +43,22 @@ class Serving:
                 self.network.apply(model)
             except LocalEC2Error:
                 log.exception("local EC2: the rules of the network could not be loaded")
+
+    def no_room_in(self, subnet: Any) -> str:
+        """Why machines cannot have addresses of this subnet; "" if they can."""
+        if not self.network.addresses.can_host(subnet.cidr_block):
+            return (
+                f"The local EC2 has machines only in {self.network.cidr}; subnet {subnet.id} is "
+                f"{subnet.cidr_block}."
+            )
+        for others in self._engine.backend.subnets.values():
+            for other in others.values():
+                if other.vpc_id != subnet.vpc_id and other.cidr.overlaps(subnet.cidr):
+                    return (
+                        f"Subnet {other.id} of another VPC has addresses of {subnet.id}, and the "
+                        "local EC2 has all of them in one network."
+                    )
+        return ""
 
     def access_of(self, address: str) -> Access | None:
         """Whose metadata somebody with this address may see. None: nobody's."""
