@@ -105,6 +105,8 @@ def run_arguments(request: Request, client_token: str) -> dict[str, Any]:
         "TagSpecifications": [
             tag_specification("instance", dict(request.tags)),
             tag_specification("volume", dict(request.disk_tags)),
+            # An Elastic IP is given to the interface, and policies go by its tags too.
+            tag_specification("network-interface", dict(request.tags)),
         ],
     }
     if client_token:

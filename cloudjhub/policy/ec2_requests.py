@@ -26,7 +26,10 @@ ON_EXISTING: dict[str, dict[str, tuple[str, ...]]] = {
     "DeleteVolume": {"volume": ("VolumeId",)},
     "DeregisterImage": {"image": ("ImageId",)},
     "DetachVolume": {"volume": ("VolumeId",), "instance": ("InstanceId",)},
-    "DisassociateAddress": {"elastic-ip": ("AssociationId", "PublicIp")},
+    "DisassociateAddress": {
+        "elastic-ip": ("AssociationId", "PublicIp"),
+        "network-interface": ("AssociationId",),
+    },
     "GetConsoleOutput": {"instance": ("InstanceId",)},
     "ModifyInstanceAttribute": {"instance": ("InstanceId",)},
     "ModifyInstanceMetadataOptions": {"instance": ("InstanceId",)},

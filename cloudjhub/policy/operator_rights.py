@@ -5,7 +5,16 @@ from typing import Any
 from cloudjhub.naming import MANAGER_ROLE, resource_name
 from cloudjhub.policy.statements import Place, allow, document, tagged
 
-_BORN = ("elastic-ip", "image", "instance", "key-pair", "security-group", "snapshot", "volume")
+_BORN = (
+    "elastic-ip",
+    "image",
+    "instance",
+    "key-pair",
+    "network-interface",
+    "security-group",
+    "snapshot",
+    "volume",
+)
 _OPERATOR_CREATES = (
     "AllocateAddress",
     "CreateImage",
@@ -139,7 +148,6 @@ def _operator_sources(place: Place, ours: dict[str, str]) -> list[dict[str, Any]
             ["AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress"],
             [place.ec2("security-group-rule")],
         ),
-        allow("AddressOnPort", ["AssociateAddress"], [place.ec2("network-interface")]),
     ]
 
 

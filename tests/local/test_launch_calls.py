@@ -91,6 +91,18 @@ def test_key_pairs_have_tags_names_and_ids(api_cloud: Cloud):
         assert code_of(call) == ("InvalidKeyPair.NotFound", 400)
 
 
+def test_network_interfaces_are_tagged_at_birth(api_cloud: Cloud):
+    for named in ({}, {"SubnetId": None, "SecurityGroupIds": None}):
+        nic = {"DeviceIndex": 0, "SubnetId": api_cloud.config["SUBNET_ID"]}
+        more = {"NetworkInterfaces": [nic]} if named else {}
+        (machine,) = api_cloud.launch(
+            TagSpecifications=tagged("instance", "network-interface"), **named, **more
+        )
+        found = api_cloud.api.describe_network_interfaces(Filters=OURS)["NetworkInterfaces"]
+        owners = {each["Attachment"]["InstanceId"] for each in found}
+        assert machine in owners
+
+
 def make_hub_role(cloud: Cloud) -> None:
     where = place("class")
     make_role(cloud, "hub", documents.trust(where), documents.manager(where))

@@ -36,6 +36,7 @@ class LaunchCalls(ProfileCalls):
             self.ec2_backend.client_tokens[key] = (fingerprint, reservation.id)
         self._finish_volumes(reservation.instances)
         self._give_profile(reservation.instances, profile)
+        self._tag_interfaces(reservation.instances)
         self.engine.lifecycle.launched(reservation.instances)
         return self._launched(reservation)
 
@@ -136,6 +137,13 @@ class LaunchCalls(ProfileCalls):
                 "The instances launched with this client token have been terminated.",
             )
         return reservation
+
+    def _tag_interfaces(self, instances: list[LocalInstance]) -> None:
+        """moto tags instances and volumes only."""
+        tags = self._parse_tag_specification().get("network-interface", {})
+        made = [nic.id for instance in instances for nic in instance.nics.values()]
+        if tags and made:
+            self.ec2_backend.create_tags(made, tags)
 
     # -- disks ---------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ class Resources:
             "instance": self._instance,
             "instance-profile": self._profile,
             "key-pair": self._key_pair,
+            "network-interface": self._interface,
             "role": self._role,
             "security-group": self._group,
             "snapshot": self._snapshot,
@@ -128,6 +129,19 @@ class Resources:
             AllocationId=address.allocation_id,
             PublicIpAddress=address.public_ip,
             Domain=address.domain,
+        )
+
+    def _interface(self, name: str) -> Known | None:
+        """By its id or by that of an association with an Elastic IP."""
+        held = _first(a.eni for a in self._backend.addresses if a.association_id == name)
+        nic = held or self._backend.enis.get(name)
+        return nic and self._known(
+            nic.id,
+            nic,
+            NetworkInterfaceID=nic.id,
+            Subnet=self._place.ec2("subnet", nic.subnet.id),
+            Vpc=self._place.ec2("vpc", nic.subnet.vpc_id),
+            AvailabilityZone=nic.subnet.availability_zone,
         )
 
     # -- IAM
