@@ -48,12 +48,14 @@ def _serve(options: argparse.Namespace, ended: threading.Event) -> None:
     from cloudjhub.local.service import LocalEC2
 
     with LocalEC2(options.state, _settings(options), options.port) as ec2:
-        ec2.seed()
+        config = ec2.seed()
         environment = ec2.environment()
         endpoint = environment.pop("AWS_ENDPOINT_URL")
         keys = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
         print(f"EC2 of this computer: {endpoint} (state in {ec2.state_dir})")
         print(f"machines ({ec2.variant}): {MACHINES[ec2.variant]}")
+        if command := ec2.launch_command(config):
+            print(f"Launch a cluster there, from the checkout:\n{shlex.join(command)}")
         print("Point boto3 or the aws command at it:")
         print(f"export AWS_ENDPOINT_URL={endpoint}")
         print(f"export {keys}", flush=True)

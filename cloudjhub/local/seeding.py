@@ -70,6 +70,25 @@ def server_config(engine: "Engine", ids: dict[str, str], endpoint_url: str) -> d
     }
 
 
+def launch_command(engine: "Engine", config: dict[str, Any]) -> list[str]:
+    """With ids and keys of this account; only for machines that boot."""
+    ids = engine.backend.seeded
+    flags = {
+        "ec2_endpoint_url": config["EC2_ENDPOINT_URL"],
+        "aws_access_key_id": "local",
+        "aws_secret_key": "local",
+        "region": config["REGION"],
+        "vpc_id": ids["vpc"],
+        "key_name": config["KEY_NAME"],
+        "key_path": config["WORKER_KEY_FILE"],
+        "server_username": config["WORKER_USERNAME"],
+        "worker_username": config["WORKER_USERNAME"],
+    }
+    places = [ids["image"], ids["subnet-a"], ids["subnet-public"]]
+    given = [part for name, value in flags.items() for part in (f"--{name}", value)]
+    return ["./launch_cluster/launch.py", "trial", *places, *given]
+
+
 def _check_zones(engine: "Engine") -> None:
     from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 

@@ -211,6 +211,10 @@ class LocalEC2:
         if self._network:
             self._network.admit(port)
 
+    def launch_command(self, config: dict[str, Any]) -> list[str]:
+        """Launches a cluster on what :meth:`seed` made; empty where machines do not boot."""
+        return seeding.launch_command(self.engine, config) if self._network else []
+
     def environment(self) -> dict[str, str]:
         """What points boto3 or the aws command here. The keys open nothing anywhere."""
         return {

@@ -1,7 +1,10 @@
 """The network of machines that boot: who reaches whom, and as whom."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from local.clouds import code_of
@@ -215,6 +218,20 @@ def test_machines_have_only_addresses_that_lead_to_them(vpc: Vpc):
     )
     # Another VPC is another network, also with addresses beside ours.
     assert not stranger.reaches(neighbour.address)
+
+
+def test_a_launch_finds_everything_where_the_command_says(vpc: Vpc):
+    command = vpc.ec2.launch_command(vpc.config)
+    checked = subprocess.run(
+        [sys.executable, *command, "--check"],
+        cwd=Path(__file__).parents[2],
+        env={k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "CLOUDJHUB_"))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 # -- what there is besides -------------------------------------------------------------------------
