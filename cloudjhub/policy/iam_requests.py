@@ -5,6 +5,8 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecur
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_servicequotas.html
 """
 
+from dataclasses import replace
+
 from cloudjhub.policy.evaluate import Request
 from cloudjhub.policy.requests import Call, Known, UnknownCall, request_tags, resource_tags
 
@@ -50,6 +52,10 @@ def iam(call: Call) -> list[Request]:
         return [call.request(arn)]
     name = call.one(_PARAMETERS[kind]) or call.caller.get("aws:username", "")
     found = [_on(call, kind, str(name))]
+    if call.action.startswith("Create") and call.listed("Tags"):
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html
+        tagging = f"iam:{call.action.replace('Create', 'Tag')}"
+        found.append(replace(found[0], action=tagging))
     if call.action == "AddRoleToInstanceProfile":
         role = call.lookup.find("role", call.one("RoleName")) or Known(call.one("RoleName"))
         passed = {

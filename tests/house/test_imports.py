@@ -148,6 +148,14 @@ def test_what_travels_to_machines_needs_only_the_standard_library():
             assert all(inside(target, "cloudjhub.worker") for target in own), name
 
 
+def test_policies_know_names_and_errors_only():
+    for name in (name for name in FILES if inside(name, "cloudjhub.policy")):
+        for target in GRAPH[name]:
+            known = ("cloudjhub.policy", "cloudjhub.naming", "cloudjhub.errors")
+            ours = any(inside(target, other) for other in known)
+            assert ours or target.split(".")[0] in sys.stdlib_module_names, (name, target)
+
+
 WATCHED_IMPORT = """
 import importlib, os, sys, threading
 importlib.import_module("ssl"), importlib.import_module("uuid")

@@ -210,8 +210,9 @@ def test_tags_are_asked_for_on_each_resource():
 
 
 def test_calls_of_iam():
-    (made,) = requests("iam:CreateRole", RoleName="hub", Tags=[{"Key": "a", "Value": "b"}])
-    assert (made.action, made.resource) == ("iam:CreateRole", ROLE)
+    made, tagged = requests("iam:CreateRole", RoleName="hub", Tags=[{"Key": "a", "Value": "b"}])
+    assert (made.action, tagged.action) == ("iam:CreateRole", "iam:TagRole")
+    assert made.resource == tagged.resource == ROLE
     assert made.context["aws:requesttag/a"] == "b"
     adding, passing = requests(
         "iam:AddRoleToInstanceProfile", InstanceProfileName="p", RoleName="hub"
