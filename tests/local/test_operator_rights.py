@@ -115,6 +115,7 @@ def test_looking_around_is_allowed(account: Account):
     }
 
 
+@pytest.mark.slow
 def test_a_cluster_is_made_and_removed(account: Account):
     make_cluster(account)
     remove_cluster(account)
