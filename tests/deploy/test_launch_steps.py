@@ -1,0 +1,365 @@
+"""A launch, killed anywhere and run again, makes nothing twice. The EC2 is local.
+
+Its machines are none, so what is done on them over SSH is left out here; tests/machines has it.
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deploy.made_clusters import QUICK
+from deploy.networks import Account
+
+from cloudjhub import aws
+from cloudjhub.account import groups
+from cloudjhub.account.machines import Machine, Request, run_arguments
+from cloudjhub.deploy import launch, waiting
+from cloudjhub.deploy.provision.manager import ManagerFacts
+from cloudjhub.deploy.provision.shell import ProvisionError
+from cloudjhub.deploy.steps import health, manager, reach, runs, worker_image
+from cloudjhub.deploy.steps.site import Site
+from cloudjhub.errors import EC2Error
+from cloudjhub.local import LocalEC2
+
+pytestmark = pytest.mark.slow
+
+PUBLIC_KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl manager"
+)
+MADE = (
+    "AllocateAddress",
+    "CreateImage",
+    "CreateInstanceProfile",
+    "CreateRole",
+    "CreateSecurityGroup",
+    "ImportKeyPair",
+    "RunInstances",
+)
+
+
+class Killed(BaseException):
+    """What no handler of the launch sees, like SIGKILL."""
+
+
+class Machines:
+    """Stands for everything that is done over SSH."""
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+        self.set_up: Counter[str] = Counter()
+
+    @contextmanager
+    def session(self, site: Site, machine: Machine, host: str) -> Iterator[str]:
+        assert host
+        yield machine.id
+
+    def provision_worker(self, session: str, *rest: Any) -> None:
+        self.set_up["worker"] += 1
+        if self.failure:
+            raise self.failure
+
+    def provision_manager(self, session: str, plan: Any, say: Any) -> ManagerFacts:
+        self.set_up["manager"] += 1
+        self.config = plan.server_config
+        return ManagerFacts(
+            url=f"https://{plan.public_address}/", versions={}, one_time_passwords={"ada": "once"}
+        )
+
+
+@pytest.fixture
+def machines(account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machines:
+    made = Machines()
+    monkeypatch.setattr(launch, "Clients", lambda _: account.clients)
+    monkeypatch.setattr(waiting, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(reach, "session", made.session)
+    monkeypatch.setattr(worker_image.provision, "provision_worker", made.provision_worker)
+    monkeypatch.setattr(worker_image.provision, "clean_for_imaging", lambda *_: None)
+    monkeypatch.setattr(worker_image.provision, "check_worker", lambda *_: [])
+    monkeypatch.setattr(manager, "make_worker_key", lambda _: PUBLIC_KEY)
+    monkeypatch.setattr(manager, "provision_manager", made.provision_manager)
+    monkeypatch.setattr(health, "hub_version", lambda *_: "6.1")
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    folder = tmp_path_factory.mktemp("account")
+    with LocalEC2(folder / "state", QUICK) as ec2:
+        yield Account(ec2, folder)
+
+
+def run(account: Account, cluster: str, **changes: str) -> int:
+    return launch.main(account.arguments(CLUSTER_NAME=cluster, **changes))
+
+
+def what_exists(account: Account, cluster: str) -> dict[str, int]:
+    """How many of each kind carry the cluster's tag, and are not at their end."""
+    mine = [{"Name": "tag:cloudjhub:cluster", "Values": [cluster]}]
+    alive = {"Name": "instance-state-name", "Values": ["pending", "running", "stopped"]}
+    api, iam = account.api, account.client("iam")
+    found = api.describe_instances(Filters=[*mine, alive])["Reservations"]
+    roles = [
+        tag["Value"]
+        for reservation in found
+        for instance in reservation["Instances"]
+        for tag in instance["Tags"]
+        if tag["Key"] == "cloudjhub:role"
+    ]
+    name = f"cloudjhub-{cluster}-manager"
+    return {
+        **Counter(roles),
+        "groups": len(api.describe_security_groups(Filters=mine)["SecurityGroups"]),
+        "images": len(api.describe_images(Owners=["self"], Filters=mine)["Images"]),
+        "addresses": len(api.describe_addresses(Filters=mine)["Addresses"]),
+        "key pairs": len(api.describe_key_pairs(Filters=mine)["KeyPairs"]),
+        "IAM roles": [role["RoleName"] for role in iam.list_roles()["Roles"]].count(name),
+    }
+
+
+ONE_CLUSTER = {
+    "manager": 1,
+    "groups": 3,
+    "images": 1,
+    "addresses": 1,
+    "key pairs": 1,
+    "IAM roles": 1,
+}
+
+
+def test_a_launch_makes_one_cluster(
+    account: Account, machines: Machines, capsys: pytest.CaptureFixture[str]
+):
+    account.ec2.reset_calls()
+    assert run(account, "plain", SERVER_OWNER="Physics") == 0
+    assert what_exists(account, "plain") == ONE_CLUSTER
+    said = capsys.readouterr().out
+    address = account.api.describe_addresses(
+        Filters=[{"Name": "tag:cloudjhub:cluster", "Values": ["plain"]}]
+    )["Addresses"][0]
+    assert f"https://{address['PublicIp']}/" in said and "once" in said
+    assert "scripts/teardown.py plain" in said and "$0.0416" in said
+    done = re.findall("^done: (.*) \\(", said, re.MULTILINE)
+    assert done == [step.name for step in launch.STEPS]
+
+
+def test_the_manager_is_closed_encrypted_and_asks_for_tokens(account: Account, machines: Machines):
+    assert run(account, "closed") == 0
+    filters = [
+        {"Name": "tag:cloudjhub:cluster", "Values": ["closed"]},
+        {"Name": "tag:cloudjhub:role", "Values": ["manager"]},
+    ]
+    found = account.api.describe_instances(Filters=filters)["Reservations"][0]["Instances"][0]
+    assert found["MetadataOptions"]["HttpTokens"] == "required"
+    assert found["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+    assert found["IamInstanceProfile"]["Arn"].endswith("/cloudjhub-closed-manager")
+    assert {each["GroupName"] for each in found["SecurityGroups"]} == {
+        "cloudjhub-closed-manager",
+        "cloudjhub-closed-manager2",
+    }
+    (disk,) = account.api.describe_volumes(
+        Filters=[{"Name": "attachment.instance-id", "Values": [found["InstanceId"]]}]
+    )["Volumes"]
+    assert disk["Encrypted"] and disk["VolumeType"] == "gp3" and disk["Size"] == 16
+    assert {"Key": "cloudjhub:role", "Value": "manager-disk"} in disk["Tags"]
+
+
+def test_the_rules_let_in_nobody_else(account: Account, machines: Machines):
+    assert run(account, "rules", SSH_FROM="198.51.100.0/24") == 0
+    found = groups.of(account.clients.ec2, "rules")
+    ids = {role: group.id for role, group in found.items()}
+    assert found["manager2"].rules == frozenset()
+    assert found["worker"].rules == {
+        groups.Rule(22, ids["manager2"]),
+        groups.Rule(8888, ids["manager2"]),
+    }
+    assert found["manager"].rules == {
+        groups.Rule(80, "0.0.0.0/0"),
+        groups.Rule(443, "0.0.0.0/0"),
+        groups.Rule(22, "198.51.100.0/24"),
+        groups.Rule(8081, ids["worker"]),
+    }
+
+
+def test_server_config_is_one_that_a_hub_takes(account: Account, machines: Machines):
+    from cloudjhub.config import ClusterConfig
+
+    assert run(account, "config") == 0
+    key_file = account.config["WORKER_KEY_FILE"]
+    config = ClusterConfig.model_validate({**machines.config, "WORKER_KEY_FILE": key_file})
+    assert (config.cluster_name, config.key_name) == ("config", "cloudjhub-config-worker")
+    assert config.subnet_id == account.private
+
+
+def test_a_second_launch_is_refused_and_changes_nothing(account: Account, machines: Machines):
+    assert run(account, "again") == 0
+    account.ec2.reset_calls()
+    assert run(account, "again") == 2
+    assert not {action for action, count in account.ec2.calls().items() if count["ok"]} & {*MADE}
+
+
+def test_rules_that_were_changed_by_hand_are_mended(account: Account, machines: Machines):
+    machines.failure = ProvisionError("No package server answers.")
+    assert run(account, "mend") == 1
+    found = groups.of(account.clients.ec2, "mend")["manager"]
+    groups.refuse(account.clients.ec2, found.id, [groups.Rule(443, "0.0.0.0/0")])
+    groups.admit(account.clients.ec2, found.id, [groups.Rule(22, "0.0.0.0/0")])
+    machines.failure = None
+    assert run(account, "mend") == 0
+    assert groups.of(account.clients.ec2, "mend")["manager"].rules == found.rules
+
+
+@pytest.mark.parametrize(
+    ("cluster", "failure", "said"),
+    [
+        ("failed", ProvisionError("No package server answers."), "No package server answers."),
+        ("stopped", KeyboardInterrupt(), "interrupted."),
+    ],
+)
+def test_after_a_failure_no_builder_runs_and_it_says_how_to_go_on(
+    account: Account,
+    machines: Machines,
+    capsys: pytest.CaptureFixture[str],
+    cluster: str,
+    failure: BaseException,
+    said: str,
+):
+    machines.failure = failure
+    assert run(account, cluster) == 1
+    error = capsys.readouterr().err
+    assert said in error and f"Undo: scripts/teardown.py {cluster}" in error
+    assert f"security group cloudjhub-{cluster}-manager" in error and "Elastic IP" in error
+    assert "builder" not in what_exists(account, cluster)
+    machines.failure = None
+    assert run(account, cluster) == 0
+    assert what_exists(account, cluster) == ONE_CLUSTER
+
+
+def test_a_worker_ami_of_ones_own_is_looked_at_and_used_as_it_is(
+    account: Account, machines: Machines
+):
+    assert run(account, "custom", CUSTOM_WORKER_AMI=account.config["WORKER_AMI"]) == 0
+    assert what_exists(account, "custom") == ONE_CLUSTER | {"images": 0}
+    assert machines.config["WORKER_AMI"] == account.config["WORKER_AMI"]
+    assert not machines.set_up["worker"]
+
+
+def test_a_profile_of_ones_own_is_used(account: Account, machines: Machines):
+    name = account.role_with({"Effect": "Allow", "Action": "ec2:*", "Resource": "*"})
+    assert run(account, "profile", MANAGER_IAM_ROLE=name) == 0
+    assert what_exists(account, "profile")["IAM roles"] == 0
+
+
+def test_a_builder_that_was_left_half_cleaned_is_replaced(
+    account: Account, machines: Machines, monkeypatch: pytest.MonkeyPatch
+):
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(worker_image.provision, "clean_for_imaging", killed)
+        run(account, "cleaning")
+    assert what_exists(account, "cleaning")["builder"] == 1
+    assert run(account, "cleaning") == 0
+    assert machines.set_up["worker"] == 2
+    assert what_exists(account, "cleaning") == ONE_CLUSTER
+
+
+class Reaper:
+    """Kills a launch right after AWS carried out its n-th change."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.changes: list[str] = []
+        self.kill_after: int | None = None
+        real = aws.Service.ask
+
+        def ask(service: aws.Service, operation: str, **arguments: Any) -> dict[str, Any]:
+            answer = real(service, operation, **arguments)
+            if not operation.startswith(("describe", "get", "list")):
+                self.count(operation)
+            return answer
+
+        monkeypatch.setattr(aws.Service, "ask", ask)
+
+    def count(self, operation: str) -> None:
+        self.changes.append(operation)
+        if self.kill_after == len(self.changes):
+            self.kill_after = None
+            raise Killed
+
+    def moments(self) -> list[int]:
+        """Numbers of the changes seen so far, one of each run of equal ones, without the last."""
+        runs = itertools.groupby(range(len(self.changes)), self.changes.__getitem__)
+        return [next(numbers) + 1 for _, numbers in runs][:-1]
+
+
+def test_killed_after_any_change_and_run_again_it_is_one_cluster(
+    account: Account, machines: Machines, monkeypatch: pytest.MonkeyPatch
+):
+    reaper = Reaper(monkeypatch)
+    assert run(account, "counted") == 0
+    # The last change marks the launch as finished; killed after it, nothing is left to do.
+    for number in reaper.moments():
+        cluster = f"killed{number}"
+        reaper.changes, reaper.kill_after = [], number
+        with pytest.raises(Killed):
+            run(account, cluster)
+        assert run(account, cluster) == 0
+        assert what_exists(account, cluster) == ONE_CLUSTER, number
+
+
+# -- details
+
+
+def test_a_machine_is_told_from_the_one_before_it(account: Account, machines: Machines):
+    """A token whose machine is gone is not used again."""
+    machines.failure = ProvisionError("No package server answers.")
+    for _ in range(3):
+        assert run(account, "thrice") == 1
+    machines.failure = None
+    assert run(account, "thrice") == 0
+    assert what_exists(account, "thrice") == ONE_CLUSTER
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "expected"),
+    [
+        (
+            "InvalidParameterValue",
+            "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance "
+            "Profile name",
+            True,
+        ),
+        ("NoSuchEntity", "Instance profile x not found", True),
+        ("InvalidParameterValue", "Value (x) for parameter groupId is invalid", False),
+        ("InsufficientInstanceCapacity", "no instanceprofile", False),
+    ],
+)
+def test_a_profile_that_ec2_does_not_know_yet(code: str, message: str, expected: bool):
+    assert runs._is_unknown_profile(EC2Error(message, action="", code=code)) is expected
+
+
+def test_a_request_says_all_that_makes_a_machine_safe():
+    request = Request(
+        image_id="ami-1",
+        instance_type="t3.medium",
+        subnet_id="subnet-1",
+        group_ids=("sg-1",),
+        key_name="mine",
+        root_device="/dev/xvda",
+        root_gib=9,
+        tags={"a": "b"},
+        disk_tags={"c": "d"},
+    )
+    asked = run_arguments(request, "token")
+    assert asked["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+    (disk,) = asked["BlockDeviceMappings"]
+    assert disk["DeviceName"] == "/dev/xvda" and disk["Ebs"]["Encrypted"]
+    assert "IamInstanceProfile" not in asked
+    kinds = [each["ResourceType"] for each in asked["TagSpecifications"]]
+    assert {"instance", "volume"} <= {*kinds}
