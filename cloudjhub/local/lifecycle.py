@@ -11,6 +11,7 @@ the engine's lock held; the machines' own work is done on the scheduler's thread
 """
 
 import logging
+import subprocess
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -135,8 +136,8 @@ class Lifecycle:
             ]
         try:
             machine.power_on(volumes)
-        except LocalEC2Error as error:
-            log.error("local EC2: %s cannot boot: %s", instance.id, error.advice)
+        except (LocalEC2Error, OSError, subprocess.SubprocessError):
+            log.exception("local EC2: %s cannot boot", instance.id)
             with self._engine.lock:
                 self._end(instance, "stopping", NO_BOOT)
 

@@ -37,6 +37,8 @@ class ControlGroup:
 
     def make(self, *, memory_mib: int, vcpus: int) -> None:
         """Limits of 0 are none."""
+        if _is_v2():
+            self._enable_controllers()
         for hierarchy in hierarchies():
             folder = hierarchy / self._name
             folder.mkdir(parents=True, exist_ok=True)
@@ -67,6 +69,15 @@ class ControlGroup:
     def remove(self) -> None:
         """Its processes have ended; the kernel may need a moment to see that."""
         remove(hierarchy / self._name for hierarchy in hierarchies())
+
+    def _enable_controllers(self) -> None:
+        """Version 2 has a group's controllers only where those above it pass them on."""
+        above = (MOUNT / self._name).parent
+        above.mkdir(exist_ok=True)
+        for group in (MOUNT, above):
+            for controller in ("cpu", "memory", "pids"):
+                with contextlib.suppress(OSError):
+                    (group / "cgroup.subtree_control").write_text(f"+{controller}")
 
     def _write(self, name: str, value: object) -> None:
         """To the file of that name in this group, where there is such a hierarchy."""
