@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from local.clouds import Cloud, wait_for
+from machines.clouds import need_root
 
 from cloudjhub.local import LocalEC2, LocalSettings
 from cloudjhub.local.machines.base import AttachedVolume, MachineSpec
@@ -70,6 +71,8 @@ def peer_kind(settings: LocalSettings, state_dir: Path) -> Kind:
 
 @contextmanager
 def local_ec2(folder: Path) -> Iterator["Vpc"]:
+    """Ends with the block."""
+    need_root()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cloudjhub.local.service.choose_kind", peer_kind)
         ec2 = LocalEC2(folder, SETTINGS)

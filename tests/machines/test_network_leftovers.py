@@ -14,7 +14,10 @@ from cloudjhub.local import LocalEC2Error
 from cloudjhub.local.vpc import Network, leftovers
 from cloudjhub.local.vpc.namespace import inside
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="machines that boot need root"),
+]
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
