@@ -112,9 +112,8 @@ class Account:
             # The image of machines that stand in for others tells no login by its name.
             "SERVER_USERNAME": "ubuntu",
             "KEY_PATH": self.config["WORKER_KEY_FILE"],
-            "SSH_FROM": "192.0.2.7/32",
-            "SERVER_USERNAME": "ubuntu",
             "WORKER_USERNAME": "ubuntu",
+            "SSH_FROM": "192.0.2.7/32",
         }
         for key, value in changes.items():
             (places if key in places else flags)[key] = value
