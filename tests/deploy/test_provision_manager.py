@@ -160,7 +160,7 @@ def test_the_proxy_is_heard_on_this_machine_only():
 
 def test_a_database_password_goes_to_the_password_file():
     database = hub_files.database_of(DB_URL)
-    assert database.url == "postgresql://hub@db.example.edu:5433/hub"
+    assert database.url == "postgresql+psycopg://hub@db.example.edu:5433/hub"
     assert database.pgpass == "db.example.edu:5433:hub:hub:p\\:ss\\\\w@rd\n"
     assert hub_files.database_of("").url.startswith("sqlite:////var/lib/jupyterhub/")
     assert hub_files.database_of("postgresql://hub@db/hub").pgpass == ""

@@ -63,7 +63,7 @@ def database_of(db_url: str) -> Database:
     if not db_url:
         return Database(SQLITE_URL)
     parts = urlsplit(db_url)
-    if parts.scheme not in ("postgresql", "postgresql+psycopg2") or not parts.hostname:
+    if parts.scheme not in ("postgresql", "postgresql+psycopg") or not parts.hostname:
         raise ConfigError(["DB_URL: must be postgresql://USER:PASSWORD@HOST:PORT/NAME."])
     try:
         port = parts.port or 5432
@@ -74,7 +74,8 @@ def database_of(db_url: str) -> Database:
         raise ConfigError(["DB_URL: must name a user and a database."])
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     login = parts.netloc.rpartition("@")[0].partition(":")[0]
-    url = urlunsplit(parts._replace(netloc=f"{login}@{host}:{port}"))
+    # The driver by name: SQLAlchemy's default differs between its minor versions.
+    url = urlunsplit(parts._replace(scheme="postgresql+psycopg", netloc=f"{login}@{host}:{port}"))
     if parts.password is None:
         return Database(url)
     words = (parts.hostname, str(port), name, user, unquote(parts.password))

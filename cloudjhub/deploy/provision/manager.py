@@ -78,13 +78,15 @@ class ManagerFacts:
     """What came of it.
 
     ``one_time_passwords`` are of admins who have not chosen a password yet;
-    ``certificate_fingerprint`` is "" where browsers need not be told.
+    ``certificate_fingerprint`` is "" where browsers need not be told; ``warning`` is "" where
+    all is well.
     """
 
     url: str
     versions: Mapping[str, str]
     one_time_passwords: Mapping[str, str] = field(repr=False)
     certificate_fingerprint: str = ""
+    warning: str = ""
 
 
 def make_worker_key(session: Session) -> str:
@@ -112,12 +114,13 @@ def provision_manager(session: Session, plan: ManagerPlan, say: Say = nobody) ->
         say("asking the database")
         shell.script("check_database", database_of(plan.db_url).url)
     say("starting the proxy, the hub and the web server")
-    _start(shell, plan, _states(files, versions, wheel.content, certificate))
+    warning = _start(shell, plan, _states(files, versions, wheel.content, certificate))
     return ManagerFacts(
         url=public_url(plan.https, plan.public_address),
         versions=versions,
         one_time_passwords=passwords,
         certificate_fingerprint=fingerprint,
+        warning=warning,
     )
 
 
@@ -206,11 +209,18 @@ def _states(
     }
 
 
-def _start(shell: Shell, plan: ManagerPlan, states: Mapping[str, str]) -> None:
+def _start(shell: Shell, plan: ManagerPlan, states: Mapping[str, str]) -> str:
+    """Bring everything up; returns a sentence where something will take longer."""
     way = {Acme: "acme", PlainHttp: "http"}.get(type(plan.https), "https")
     name = public_name(plan.https, plan.public_address)
     words = (states[HUB], states[PROXY], states[CADDY], plan.private_address, name, way)
-    shell.script("start_manager", *words)
+    answer = shell.script("start_manager", *words)
+    if answer.get("certified", True):
+        return ""
+    return (
+        f"No certificate for {name} could be had yet, so browsers cannot reach the hub. The "
+        "manager goes on asking for one; sudo journalctl -u caddy there says what keeps it."
+    )
 
 
 def read_server_config(session: Session) -> str | None:

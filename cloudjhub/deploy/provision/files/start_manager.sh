@@ -12,12 +12,17 @@ start() {
     if ! systemctl "$verb" "$unit" 9>&-; then last_words "$unit"; echo "$unit does not start." >&2; exit 1; fi
     echo "$state" >"$running/$unit"
 }
-until_answers() {
-    unit=$1; shift
-    for _ in $(seq 240); do
+answers_in_time() {
+    deadline=$((SECONDS + $1)); shift
+    while [ "$SECONDS" -lt "$deadline" ]; do
         if curl --silent --fail --max-time 5 --noproxy '*' --output /dev/null "$@"; then return; fi
         sleep 0.5
     done
+    return 1
+}
+until_answers() {
+    unit=$1; shift
+    if answers_in_time 180 "$@"; then return; fi
     last_words "$unit"
     echo "$unit runs but does not answer." >&2
     exit 1
@@ -38,4 +43,13 @@ if [ "$scheme" != acme ]; then
     port=$([ "$scheme" = https ] && echo 443 || echo 80)
     until_answers caddy.service --insecure --connect-to "::127.0.0.1:$port" "$scheme://$public/hub/health"
 fi
-answer '{}'
+certified=true
+if [ "$scheme" = acme ]; then
+    echo "certificate"
+    # Caddy goes on asking for it by itself; without one, no connection comes about.
+    if ! answers_in_time 60 --insecure --connect-to "::127.0.0.1:443" "https://$public/hub/health"; then
+        certified=false
+        journalctl --no-pager --output=cat --lines=5 --priority=warning --unit=caddy.service
+    fi
+fi
+answer "{\"certified\": $certified}"
