@@ -169,6 +169,8 @@ def test_an_elastic_ip_moves_from_machine_to_machine(vpc: Vpc):
         assert machine.seen_as(vpc.public_address(other.id)) == goal
     found = vpc.api.describe_addresses(AllocationIds=[allocation])["Addresses"][0]
     assert found["InstanceId"] == second.id
+    release = {"AllocationId": allocation}
+    assert code_of(lambda: vpc.api.release_address(**release))[0] == "InvalidIPAddress.InUse"
     vpc.api.disassociate_address(AssociationId=found["AssociationId"])
     assert not HOST.reaches(goal)
     vpc.api.release_address(AllocationId=allocation)
@@ -189,6 +191,16 @@ def test_an_elastic_ip_stays_while_its_machine_is_stopped(vpc: Vpc):
     [left] = vpc.api.describe_addresses(PublicIps=[address["PublicIp"]])["Addresses"]
     assert "AssociationId" not in left
     vpc.api.release_address(AllocationId=address["AllocationId"])
+
+
+def test_a_gateway_that_is_deleted_lets_nobody_out_and_leaves_its_address(tmp_path, world: Place):
+    with local_ec2(tmp_path / "state") as own:
+        machine = own.machine()
+        assert machine.seen_as(WORLD) == GATEWAY
+        own.api.delete_nat_gateway(NatGatewayId=own.ids["nat-gateway"])
+        assert not machine.reaches(WORLD)
+        [address] = own.api.describe_addresses()["Addresses"]
+        own.api.release_address(AllocationId=address["AllocationId"])
 
 
 def test_an_address_from_the_launch_goes_with_a_stop(vpc: Vpc):

@@ -81,6 +81,15 @@ class AddressBackend(EC2Backend):
                 _set_free(address)
         super().delete_network_interface(eni_id)
 
+    def delete_nat_gateway(self, nat_gateway_id: str) -> Any:
+        """moto leaves it its interface and its address."""
+        if nat_gateway_id not in self.nat_gateways:
+            raise Refusal("NatGatewayNotFound", f"NatGateway {nat_gateway_id} was not found")
+        gateway = super().delete_nat_gateway(nat_gateway_id)
+        if gateway._eni.id in self.enis:
+            self.delete_network_interface(gateway._eni.id)
+        return gateway
+
     # -- security groups -----------------------------------------------------------------------
 
     def create_security_group(self, *args: Any, **kwargs: Any) -> Any:
