@@ -15,6 +15,7 @@ def words(site: Site) -> list[str]:
     return [
         "",
         f"The cluster {cluster} is ready: {facts.url}",
+        *([facts.warning] if facts.warning else []),
         *_certificate(facts.certificate_fingerprint),
         "",
         *_logins(facts.one_time_passwords),

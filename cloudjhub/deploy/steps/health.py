@@ -7,6 +7,11 @@ import socket
 import ssl
 from urllib.parse import urlsplit
 
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from cloudjhub.deploy import manager_plan
+from cloudjhub.deploy.provision.https import CertificateFiles
 from cloudjhub.deploy.provision.manager import ManagerFacts
 from cloudjhub.deploy.steps.site import Site, there
 from cloudjhub.deploy.waiting import wait_for
@@ -22,7 +27,11 @@ def check(site: Site) -> None:
     """The hub says its version over its public address, with the certificate it should have."""
     facts = there(site.facts, "record of how the manager was set up")
     address = there(site.address(), "manager's address")
-    attempt = _Attempt(facts, address.ip)
+    if facts.warning:
+        # The hub answered on the manager itself; the world must wait for its certificate.
+        site.say(facts.warning)
+        return
+    attempt = _Attempt(facts.url, address.ip, _expected(site, facts))
     try:
         version = wait_for(f"An answer of {facts.url}", attempt, seconds=_ANSWERS_SECONDS)
     except TimedOut as error:
@@ -33,16 +42,27 @@ def check(site: Site) -> None:
     site.say(f"JupyterHub {version} answers at {facts.url}")
 
 
+def _expected(site: Site, facts: ManagerFacts) -> str:
+    """Fingerprint of the certificate that must be shown; "": one that this computer trusts.
+
+    An institution's own authority need not be known here, so a given certificate is compared.
+    """
+    https = manager_plan.https_of(site.settings)
+    if isinstance(https, CertificateFiles):
+        return x509.load_pem_x509_certificates(https.certificate)[0].fingerprint(SHA256()).hex()
+    return facts.certificate_fingerprint
+
+
 class _Attempt:
     """One request."""
 
-    def __init__(self, facts: ManagerFacts, ip: str):
-        self._facts, self._ip = facts, ip
+    def __init__(self, url: str, ip: str, fingerprint: str):
+        self._url, self._ip, self._fingerprint = url, ip, fingerprint
         self.said = ""
 
     def __call__(self) -> str | None:
         try:
-            return hub_version(self._facts.url, self._ip, self._facts.certificate_fingerprint)
+            return hub_version(self._url, self._ip, self._fingerprint)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.said = f"The last attempt: {error}."
             return None
@@ -51,7 +71,7 @@ class _Attempt:
 def hub_version(url: str, ip: str, fingerprint: str) -> str:
     """What the hub behind this address says its version is.
 
-    ``fingerprint`` (SHA-256, hex) of a self-signed certificate takes the place of authorities.
+    ``fingerprint`` (SHA-256, hex) of the certificate takes the place of authorities.
     Raises OSError, HTTPException or ValueError for anything but a hub's answer.
     """
     where = urlsplit(url)
