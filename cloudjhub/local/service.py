@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -102,21 +103,24 @@ class LocalEC2:
 
     def stop(self) -> None:
         """Ends every process it started. Disks, volumes and what EC2 knows stay."""
-        for server in self._servers:
-            server.stop()
-        if self._engine:
-            self._engine.close()
+        with ExitStack() as rest:
+            # What goes wrong with one part keeps no other from its end; the last listed goes first.
+            for part in (self._lock, self._network, self._claim):
+                if part:
+                    rest.callback(part.close)
+            rest.callback(self._end_reaper)
+            if self._engine:
+                rest.callback(self._engine.close)
+            for server in self._servers:
+                rest.callback(server.stop)
+            self._servers = []
+            self._engine = self._claim = self._network = self._lock = None
+
+    def _end_reaper(self) -> None:
         if self._reaper and self._reaper.stdin:
             self._reaper.stdin.close()
             self._reaper.wait()
-        if self._claim:
-            self._claim.close()
-        if self._network:
-            self._network.close()
-        if self._lock:
-            self._lock.close()
-        self._servers = []
-        self._engine = self._reaper = self._claim = self._network = self._lock = None
+        self._reaper = None
 
     def __enter__(self) -> "LocalEC2":
         self.start()
