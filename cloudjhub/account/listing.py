@@ -61,6 +61,8 @@ class Listing:
         self.cluster = checked_name(cluster)
         self._ec2 = ec2
         self._iam = iam
+        #: IAM was asked and did not allow it: whether there is a role is not known
+        self.iam_is_closed = False
 
     def everything(self) -> Inventory:
         """All of it. Raises EC2Error."""
@@ -155,7 +157,9 @@ class Listing:
         try:
             return self._iam.ask(operation, **{key: resource_name(self.cluster, MANAGER_ROLE)})
         except EC2Error as error:
-            if error.code == "NoSuchEntity":
+            # A policy for a cluster whose role somebody else made does not name the usual one.
+            self.iam_is_closed |= error.code == "AccessDenied"
+            if error.code in ("NoSuchEntity", "AccessDenied"):
                 return {}
             raise
 

@@ -30,6 +30,8 @@ class Desk:
     listing: Listing
     removal: Removal
     clients: Clients
+    #: how the verb was called, for what the operator may run next
+    prog: str
 
     @property
     def cluster(self) -> str:
@@ -42,15 +44,16 @@ class Desk:
         return f"there are: {', '.join(names)}" if names else "there is none"
 
 
-def desk(account: Account) -> Desk:
+def desk(account: Account, prog: str | None, *, with_roles: bool = False) -> Desk:
     """Makes the clients. Raises EC2Error where the profile is unknown."""
     clients = Clients(account.access)
     name = account.cluster_name
     return Desk(
         account,
-        Listing(name, clients.ec2, clients.iam),
+        Listing(name, clients.ec2, clients.iam if with_roles else None),
         Removal(name, clients.ec2, clients.iam),
         clients,
+        prog or "cloudjhub VERB",
     )
 
 

@@ -12,7 +12,7 @@ from cloudjhub.deploy.costs import Costs, Sum
 from cloudjhub.deploy.desk import DONE, Desk, counted, desk, ended, known, say, table, unknown
 from cloudjhub.deploy.prices import DATED, HOURS_PER_MONTH
 from cloudjhub.deploy.settings import Account
-from cloudjhub.naming import BUILDER_ROLE
+from cloudjhub.naming import BUILDER_ROLE, LAUNCHED_TAG, RETIRED_TAG
 
 DESCRIPTION = """What a cluster has: the manager's address, users' machines, their homes, and what
 all of it costs now and at rest. Changes nothing. Exit codes: 0 shown, 1 no such cluster or AWS
@@ -30,7 +30,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """The verb; gives its exit code."""
     options = parser(prog).parse_args(arguments)
-    return ended(lambda: _show(desk(sources.read(options, Account)), as_json=options.json))
+    return ended(lambda: _show(desk(sources.read(options, Account), prog), as_json=options.json))
 
 
 def _show(at: Desk, *, as_json: bool) -> int:
@@ -68,10 +68,11 @@ def _headline(found: Inventory, costs: Costs, now: datetime) -> str:
             "finished, or its teardown."
         )
     where = manager.public_ip or manager.private_ip or "no address"
+    unfinished = "" if LAUNCHED_TAG in manager.tags else "\nIts launch has not finished."
     return (
         f"Cluster {found.cluster} in {costs.region}\n"
         f"Manager {manager.id} ({manager.instance_type}) at {where}: {manager.state} "
-        f"{_since(manager, now)}, {costs.machine_hour(manager)} an hour"
+        f"{_since(manager, now)}, {costs.machine_hour(manager)} an hour{unfinished}"
     )
 
 
@@ -103,6 +104,9 @@ def _how_many(found: Inventory) -> str:
 def _whose(machine: MachineFound) -> str:
     if machine.role == BUILDER_ROLE:
         return "(builds the worker AMI)"
+    if RETIRED_TAG in machine.tags:
+        # Its value is the user, a line's end as a tag value has it, and the server.
+        return f"(set aside, was {machine.tags[RETIRED_TAG].partition('%0A')[0]}'s)"
     return machine.owner or "(spare)"
 
 

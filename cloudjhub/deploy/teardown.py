@@ -26,6 +26,7 @@ from cloudjhub.deploy.terminate_workers import (
     homes_text,
     state_text,
 )
+from cloudjhub.naming import MANAGER_ROLE, resource_name
 
 _LAG_SECONDS = 60.0  # EC2 may list for a while what it has deleted
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     options = parser(prog).parse_args(arguments)
 
     def act() -> int:
-        at = desk(sources.read(options, Account))
+        at = desk(sources.read(options, Account), prog, with_roles=True)
         found = known(at)
         if found is None:
             say(f"Nothing is left of a cluster {at.cluster} in {at.account.region}; {at.others()}.")
@@ -223,8 +224,11 @@ class Teardown:
 
     def _conclusion(self) -> int:
         left = self._left()
+        if self._at.listing.iam_is_closed:
+            name = resource_name(left.cluster, MANAGER_ROLE)
+            say(f"\nnote: you may not ask IAM whether there is a role {name} of this cluster.")
         if left.homes or home_snapshots(left):
-            say(f"\n{_kept_text(left, Costs(self._at.account.region))}")
+            say(f"\n{_kept_text(left, Costs(self._at.account.region), self._at.prog)}")
         if self._removing.remains:
             say(f"\nNot everything went. What remains of {left.cluster}:")
             say(str(self._removing.remains))
@@ -234,7 +238,7 @@ class Teardown:
         return DONE
 
 
-def _kept_text(left: Inventory, costs: Costs) -> str:
+def _kept_text(left: Inventory, costs: Costs, prog: str) -> str:
     lines = []
     if left.homes:
         month = costs.disks_month(left.homes)
@@ -247,5 +251,5 @@ def _kept_text(left: Inventory, costs: Costs) -> str:
         lines.append(
             f"Kept: {counted(len(snapshots), 'snapshot')} of homes, at most {month} a month."
         )
-    lines.append(f"To delete them for ever: cloudjhub teardown {left.cluster} --homes delete")
+    lines.append(f"To delete them for ever: {prog} {left.cluster} --homes delete")
     return "\n".join(lines)

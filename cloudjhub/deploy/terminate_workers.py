@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     options = parser(prog).parse_args(arguments)
 
     def act() -> int:
-        at = desk(sources.read(options, Account))
+        at = desk(sources.read(options, Account), prog)
         found = known(at)
         if found is None:
             return unknown(at)

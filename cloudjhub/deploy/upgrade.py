@@ -67,7 +67,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """The verb; gives its exit code."""
     options = parser(prog).parse_args(arguments)
-    return ended(lambda: _upgrade(options))
+    return ended(lambda: _upgrade(options, prog))
 
 
 def wanted_of(options: argparse.Namespace) -> Wanted:
@@ -83,9 +83,9 @@ def wanted_of(options: argparse.Namespace) -> Wanted:
     )
 
 
-def _upgrade(options: argparse.Namespace) -> int:
+def _upgrade(options: argparse.Namespace, prog: str | None) -> int:
     account, wanted = sources.read(options, ManagerLogin), wanted_of(options)
-    at = desk(account)
+    at = desk(account, prog, with_roles=True)
     found = known(at)
     if found is None:
         return unknown(at)
@@ -94,7 +94,8 @@ def _upgrade(options: argparse.Namespace) -> int:
         state = f"is {manager.state}" if manager else "is gone, or was never made"
         complain(f"The manager of cluster {at.cluster} {state}; it must run to be upgraded.")
         return FAILED
-    with upgrade_steps.manager_session(account, manager) as session:
+    image = images.image(at.clients.ec2, manager.image_id)
+    with upgrade_steps.manager_session(account, manager, image) as session:
         now = look(at, session, found, wanted)
         say("\n".join(now.words()))
         if not now.changes:

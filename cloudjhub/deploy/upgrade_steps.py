@@ -13,7 +13,7 @@ from cloudjhub.account import access, images, machines
 from cloudjhub.account.images import MachineImage
 from cloudjhub.account.inventory import MachineFound
 from cloudjhub.account.machines import Machine
-from cloudjhub.deploy import sources
+from cloudjhub.deploy import login_names, sources
 from cloudjhub.deploy.desk import DONE, Desk, complain, say, wait_until
 from cloudjhub.deploy.findings import Finding, Refused
 from cloudjhub.deploy.provision import upgrade as provision
@@ -43,14 +43,20 @@ class Wanted:
 
 
 @contextmanager
-def manager_session(account: ManagerLogin, manager: MachineFound) -> Iterator[remote.Session]:
-    """A login to the manager, with the host key that its launch pinned. It runs, so it answers."""
+def manager_session(
+    account: ManagerLogin, manager: MachineFound, image: MachineImage | None
+) -> Iterator[remote.Session]:
+    """A login to the manager, with the host key that its launch pinned. It runs, so it answers.
+
+    ``image``: the manager's, which tells the login where SERVER_USERNAME does not.
+    """
     key = Path(account.key_path).expanduser() if account.key_path else None
     if key is None or not key.is_file():
         remedy = "Name the private key file of the manager with --key_path, or in secure.py."
         raise Refused([Finding("there is no such file.", f"KEY_PATH {account.key_path!r}", remedy)])
     host = manager.public_ip or manager.private_ip or ""
-    target = Target(host, _SSH_PORT, account.server_username, str(key))
+    login = login_names.of_server(account.server_username, image)
+    target = Target(host, _SSH_PORT, login, str(key))
     pinned = manager.tags.get(HOST_KEY_TAG)
     with _session(target, pinned) as session:
         if pinned is None:
@@ -97,7 +103,7 @@ def act(
         provision.note_used(session, former, ami)
         provision.change_server_config(session, {"WORKER_AMI": ami})
         say(f"The worker AMI is {ami} from now on, for every machine at its next start.")
-        say(f"The way back: cloudjhub upgrade {at.cluster} --worker-ami {former}")
+        say(f"The way back: {at.prog} {at.cluster} --worker-ami {former}")
     say(f"\nDone: cluster {at.cluster} is upgraded.")
     return DONE
 
@@ -168,5 +174,7 @@ def _site(at: Desk, options: argparse.Namespace, manager: Machine, config: dict[
     options.BASE_AMI, options.PUBLIC_SUBNET_ID = manager.image_id, manager.subnet_id
     options.PRIVATE_SUBNET_ID = config["SUBNET_ID"]
     settings = sources.read(options, Settings).model_copy(update={"custom_worker_ami": ""})
+    base = images.image(at.clients.ec2, manager.image_id)
+    settings = login_names.filled_in(settings, base)
     identity = access.identity(at.clients.sts)
     return Site(settings=settings, clients=at.clients, identity=identity, vpc_id="", say=say)

@@ -13,7 +13,14 @@ import boto3
 
 from cloudjhub.ec2_values import HOME_DEVICE, tag_list
 from cloudjhub.local import LocalEC2, LocalSettings
-from cloudjhub.naming import Owner, instance_name, owner_tags, resource_name, role_tags
+from cloudjhub.naming import (
+    LAUNCHED_TAG,
+    Owner,
+    instance_name,
+    owner_tags,
+    resource_name,
+    role_tags,
+)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 QUICK = LocalSettings(
@@ -42,6 +49,7 @@ class Place:
 
     def __init__(self, ec2: LocalEC2):
         self.ec2 = ec2
+        self.operator_key = "local"  # that of the account itself, which may do everything
         self.config = ec2.seed()
         self.api = self._client("ec2")
         self.iam = self._client("iam")
@@ -69,6 +77,8 @@ class Place:
         self._access(made)
         made.ids["manager"] = self.machine(name, "manager", group=made.ids["manager-group"])
         self._address(made)
+        launched = [{"Key": LAUNCHED_TAG, "Value": "2026-11-23T12:00:00+00:00"}]
+        self.api.create_tags(Resources=[made.ids["manager"]], Tags=launched)
         made.ids["image"] = self._image(made)
         for owner in owners:
             self.worker(made, owner)
@@ -250,7 +260,7 @@ class Place:
             "HOME": os.environ.get("HOME", "/"),
             "CLOUDJHUB_REGION": "us-east-1",
             "CLOUDJHUB_EC2_ENDPOINT_URL": self.ec2.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_ACCESS_KEY_ID": self.operator_key,
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -11,6 +11,7 @@ from cloudjhub.account.inventory import Inventory, MachineFound
 from cloudjhub.deploy import status
 from cloudjhub.deploy.costs import Costs, Sum
 from cloudjhub.deploy.desk import table
+from cloudjhub.naming import Owner, retired_from
 
 
 @pytest.mark.slow
@@ -123,6 +124,23 @@ def test_ages_are_readable(age, said):
 def test_a_hibernated_machine_is_called_so():
     found = Inventory("class1", machines=(machine(state="stopped", hibernated=True),))
     assert "stopped, hibernated" in status.as_text(found, Costs("us-east-1"), NOW)
+
+
+def test_a_machine_that_was_set_aside_is_called_so():
+    tags = {"cloudjhub:role": "worker", "cloudjhub:retired": retired_from(Owner("ada", "gpu"))}
+    found = Inventory("class1", machines=(machine(state="stopped", tags=tags),))
+    assert "(set aside, was ada's)" in status.as_text(found, Costs("us-east-1"), NOW)
+
+
+def test_a_launch_that_has_not_finished_is_told():
+    unfinished = machine(tags={"cloudjhub:role": "manager"})
+    text = status.as_text(Inventory("class1", machines=(unfinished,)), Costs("us-east-1"), NOW)
+    assert "Its launch has not finished." in text
+    tags = {"cloudjhub:role": "manager", "cloudjhub:launched": "2026-11-23"}
+    text = status.as_text(
+        Inventory("class1", machines=(machine(tags=tags),)), Costs("us-east-1"), NOW
+    )
+    assert "has not finished" not in text
 
 
 def test_a_cluster_without_a_manager_is_said_to_be_unfinished():

@@ -49,7 +49,7 @@ def test_everything_goes_but_homes_and_what_is_others(place: Place):
     after["volumes"] -= set(made.homes.values())
     assert after == before
     assert "Kept: 2 homes" in done.stdout
-    assert "cloudjhub teardown class1 --homes delete" in done.stdout
+    assert "scripts/teardown.py class1 --homes delete" in done.stdout
     # What was kept can be removed later.
     rest = place.run(SCRIPT, "class1", "--homes", "delete", typed="class1\n")
     assert rest.returncode == 0, rest.stdout + rest.stderr

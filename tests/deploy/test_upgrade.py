@@ -105,7 +105,8 @@ class Operator:
         self.place, self.manager, self._capsys = place, manager, capsys
         self._patch = monkeypatch
         self.key = key
-        for name, value in place.environment().items():
+        environment = {**place.environment(), "CLOUDJHUB_SERVER_USERNAME": "admin"}
+        for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(upgrade_steps, "_session", lambda target, pinned: manager)
 

@@ -239,6 +239,8 @@ def test_a_new_worker_ami_is_made_and_used(manager: Manager):
     assert (tags["cloudjhub:cluster"], tags["cloudjhub:role"]) == (CLUSTER, "worker-image")
     assert not manager.builders()
     machine = manager.cloud.booted(ImageId=ami)
-    version = manager.cloud.inside(machine, "jupyterhub-singleuser --version")
+    version = manager.cloud.inside(
+        machine, "PATH=$PATH:/opt/cloudjhub/bin jupyterhub-singleuser --version"
+    )
     manager.cloud.terminate(machine)
     assert version.strip() == manager.version()
