@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cloudjhub.account.clients import Clients
-from cloudjhub.deploy import closing, plan, print_policy, sources
+from cloudjhub.deploy import closing, login_names, plan, print_policy, sources
 from cloudjhub.deploy.checks import everything
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, Refused, errors_among
@@ -142,11 +142,12 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 
 def launch(world: World) -> int:
     """Every step in turn; then the address, the logins and the costs."""
-    log_path = Path.cwd() / f"launch-{world.settings.cluster_name}.log"
+    settings = login_names.filled_in(world.settings, world.base_image, world.custom_image)
+    log_path = Path.cwd() / f"launch-{settings.cluster_name}.log"
     with _opened(log_path) as log:
         progress = Progress(sys.stdout, log=log)
         site = Site(
-            settings=world.settings,
+            settings=settings,
             clients=world.clients,
             identity=world.identity,
             vpc_id=world.vpc_id,

@@ -8,7 +8,7 @@ from cloudjhub.aws import Access
 from cloudjhub.naming import CLUSTER_NAME
 
 _INSTANCE_TYPE = r"^[a-z0-9-]+\.[a-z0-9-]+$"
-_ACCOUNT_NAME = r"^[a-z_][a-z0-9_-]{0,31}$"
+_ACCOUNT_NAME = r"^([a-z_][a-z0-9_-]{0,31})?$"
 
 
 def _filled_in(value: object) -> object:
@@ -99,10 +99,10 @@ class ManagerLogin(Account):
         description="true: take the private key file whatever its mode is",
     )
     server_username: str = Field(
-        default="ubuntu",
+        default="",
         alias="SERVER_USERNAME",
         pattern=_ACCOUNT_NAME,
-        description="login of BASE_AMI: ubuntu on Ubuntu, admin on Debian",
+        description="login of BASE_AMI; empty: ubuntu on Ubuntu, admin on Debian",
     )
 
 
@@ -189,10 +189,10 @@ class Settings(ManagerLogin):
         description="file in pip's format: packages for the class, installed in the worker AMI",
     )
     worker_username: str = Field(
-        default="ubuntu",
+        default="",
         alias="WORKER_USERNAME",
         pattern=_ACCOUNT_NAME,
-        description="login of users' machines, for the hub",
+        description="login of users' machines, for the hub; empty: as their distribution has it",
     )
     server_owner: str = Field(
         default="",

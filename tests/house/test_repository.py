@@ -86,10 +86,14 @@ def test_the_configuration_page_is_current(checkout: Path):
 
 def test_commands_of_the_readme_exist(checkout: Path):
     text = (checkout / "README.md").read_text()
-    commands = set(re.findall(r"\b(?:scripts|launch_cluster)/[\w.]+", text))
-    assert {"scripts/demo", "scripts/test"} <= commands
-    for command in commands:
+    named = set(re.findall(r"\b(?:scripts|launch_cluster)/[\w.]+\b", text))
+    # What a user makes of its example, and what pip and CloudFormation are given.
+    files = {name for name in named if name.endswith((".txt", ".yaml", "secure.py", ".example"))}
+    assert {"scripts/demo", "scripts/test", "launch_cluster/launch.py"} <= named - files
+    for command in named - files:
         assert (checkout / command).stat().st_mode & 0o111, f"{command} cannot be executed"
+    for name in files - {"launch_cluster/secure.py"}:
+        assert (checkout / name).is_file(), f"there is no {name}"
 
 
 def test_links_of_the_documents_lead_somewhere(checkout: Path):

@@ -2,7 +2,7 @@
 
 from cloudjhub.account.images import MachineImage
 from cloudjhub.account.types import InstanceType
-from cloudjhub.deploy import distributions
+from cloudjhub.deploy import distributions, login_names
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, note
 
@@ -62,21 +62,24 @@ def _fit(image: MachineImage, kind: InstanceType, where: str) -> list[Finding]:
 
 def _check_login(world: World, image: MachineImage) -> list[Finding]:
     distribution = distributions.of_image(image.name)
-    where = f"SERVER_USERNAME {world.settings.server_username}"
+    said = world.settings.server_username
+    if distribution is None and not said:
+        return [login_names.unknown("SERVER_USERNAME", image)]
     if distribution is None:
         what = f"{image.id} ({image.name or 'no name'}) is none of the known images."
         remedy = f"It must be one of {distributions.known_titles()}; its login is believed."
         return [note(what, f"BASE_AMI {image.id}", remedy)]
-    if distribution.login == world.settings.server_username:
+    if said in ("", distribution.login):
         return _check_worker_login(world, distribution)
     what = f"{distribution.title} admits {distribution.login}."
+    where = f"SERVER_USERNAME {said}"
     return [Finding(what, where, f"Say --server_username {distribution.login}.")]
 
 
 def _check_worker_login(world: World, distribution: distributions.Distribution) -> list[Finding]:
     """Machines made from the base AMI admit the same account as the manager."""
     worker = world.settings.worker_username
-    if world.settings.custom_worker_ami or worker == distribution.login:
+    if world.settings.custom_worker_ami or worker in ("", distribution.login):
         return []
     what = f"users' machines will run {distribution.title}, which admits {distribution.login}."
     remedy = f"Say --worker_username {distribution.login}."
