@@ -1,0 +1,318 @@
+"""The whole life of a cluster, as its operator, admin and students live it; in that order.
+
+One cluster is launched in one go. A second one, beside it in the same VPC, is launched by a command
+that is killed after each of its steps, and keeps its users in PostgreSQL.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from machines.clouds import BootedCloud, need_root
+from machines.clusters import ADMIN, USERLIST, Cluster, operator_key
+from machines.databases import postgresql
+from machines.laptops import Laptop
+from machines.outside import world
+from machines.windows import Window, chromium
+from playwright.sync_api import Browser
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(1200)]
+
+ADA, BOB = "ada", "bob"
+PASSWORD = "a password long enough"
+IDLE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def laptop(cloud: BootedCloud, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    need_root()
+    made = Laptop(tmp_path_factory.mktemp("laptop"), cloud.ec2.endpoint_url)
+    made.set_up()
+    (made.checkout / "userlist").write_text(USERLIST)
+    return made
+
+
+@pytest.fixture(scope="module")
+def stranger(cloud: BootedCloud) -> dict[str, str]:
+    """Things in the same VPC that belong to no cluster."""
+    group = cloud.api.create_security_group(
+        GroupName="stranger", Description="not ours", VpcId=cloud.ec2.engine.backend.seeded["vpc"]
+    )["GroupId"]
+    return {
+        "instance": cloud.launch(SecurityGroupIds=[group])[0],
+        "volume": cloud.new_volume(),
+        "group": group,
+    }
+
+
+@pytest.fixture(scope="module")
+def class1(cloud: BootedCloud, laptop: Laptop, stranger: dict[str, str]) -> Cluster:
+    """Launched with what a user must give, and a list of users."""
+    cloud.ec2.reset_calls()
+    made = Cluster(cloud, laptop, "class1")
+    made.operate(operator_key(cloud, made.name))
+    made.launch("--userlist", "userlist")
+    return made
+
+
+@pytest.fixture(scope="module")
+def class2(
+    cloud: BootedCloud, laptop: Laptop, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """Beside the first one, with a database of its own. Not launched yet."""
+    folder = tmp_path_factory.mktemp("database")
+    folder.parent.chmod(0o755)
+    folder.chmod(0o755)
+    with postgresql(folder / "postgresql", cloud.ec2.host_address) as url:
+        made = Cluster(cloud, laptop, "class2")
+        made.operate(operator_key(cloud, made.name), DB_URL=url)
+        yield made
+
+
+def student(browser: Browser, cluster: Cluster, name: str) -> Window:
+    return Window(browser, cluster.url, name, f"{PASSWORD} of {name}")
+
+
+# -- the launch ------------------------------------------------------------------------------------
+
+
+def test_a_launch_ends_with_an_address_and_a_login(class1: Cluster) -> None:
+    assert class1.steps[-1] == "health of the hub"
+    assert class1.url.startswith("https://")
+    assert class1.one_time_password
+    assert "Browsers will warn" in class1.said
+    assert not class1.instances("builder")
+    assert class1.roles() == ["cloudjhub-class1-manager", "cloudjhub-class1-manager"]
+
+
+def test_what_was_made_is_closed_and_encrypted(class1: Cluster) -> None:
+    manager = class1.manager()
+    assert manager["MetadataOptions"]["HttpTokens"] == "required"
+    assert manager["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+    volumes = class1.cloud.api.describe_volumes(VolumeIds=class1.tagged()["volume"])["Volumes"]
+    assert all(volume["Encrypted"] for volume in volumes)
+    files = class1.on_manager(
+        "stat -c '%a %U %n' /etc/jupyterhub/server_config.json /var/lib/jupyterhub/worker-key"
+    )
+    assert [line.split()[:2] for line in files.splitlines()] == [["600", "jupyterhub"]] * 2
+
+
+def test_the_same_launch_again_makes_nothing(class1: Cluster) -> None:
+    before = class1.tagged()
+    said = class1.laptop.run("./launch_cluster/launch.py", *class1.arguments, exit_code=2)
+    assert "class1" in said and "Nothing was created or changed." in said
+    assert class1.tagged() == before
+
+
+# -- the class -------------------------------------------------------------------------------------
+
+
+def test_an_admin_adds_students_who_work_on_their_own_machines(
+    class1: Cluster, browser: Browser
+) -> None:
+    admin = Window(browser, class1.url, ADMIN, PASSWORD)
+    admin.choose_password(class1.one_time_password)
+    admin.add_users(BOB, "carol")
+    admin.close()
+    names = {}
+    for name in (ADA, BOB):  # one of userlist, one of the admin page
+        window = student(browser, class1, name)
+        window.sign_up()
+        window.log_in()
+        window.start_server()
+        window.new_notebook()
+        code = f"import socket; open('kept.txt', 'w').write('{name}'); print(socket.gethostname())"
+        names[name] = window.run_cell(code)
+        window.shoot(f"{name}-works")
+        window.close()
+    addresses = {
+        name: class1.machine_of(name)["PrivateIpAddress"].replace(".", "-") for name in names
+    }
+    assert names == {name: f"ip-{address}" for name, address in addresses.items()}
+
+
+def test_students_machines_carry_no_role_and_ask_for_tokens(class1: Cluster) -> None:
+    for name in (ADA, BOB):
+        machine = class1.machine_of(name)
+        assert "IamInstanceProfile" not in machine and "PublicIpAddress" not in machine
+        assert machine["MetadataOptions"]["HttpTokens"] == "required"
+        assert machine["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+
+
+_LOOK = """
+import json, socket, urllib.error, urllib.request
+def reaches(host, port):
+    try:
+        socket.create_connection((host, port), 2).close()
+    except OSError:
+        return False
+    return True
+def asks(path, method="GET", **headers):
+    request = urllib.request.Request("http://169.254.169.254/latest/" + path, method=method)
+    for name, value in headers.items():
+        request.add_header("X-aws-ec2-metadata-" + name.replace("_", "-"), value)
+    try:
+        return urllib.request.urlopen(request, timeout=5).read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code
+token = asks("api/token", "PUT", token_ttl_seconds="60")
+print(json.dumps({
+    "peer": [port for port in PORTS if reaches(PEER, port)],
+    "manager": [port for port in PORTS if reaches(MANAGER, port)],
+    "without a token": asks("meta-data/"),
+    "own id": asks("meta-data/instance-id", token=token),
+    "role": asks("meta-data/iam/security-credentials/", token=token),
+    "user data": asks("user-data", token=token),
+}))
+"""
+PORTS = (22, 80, 443, 2019, 5432, 8000, 8001, 8081, 8888)
+
+
+def test_a_students_machine_reaches_the_hub_and_nobody_else(class1: Cluster) -> None:
+    mine, other = class1.machine_of(ADA), class1.machine_of(BOB)
+    names = {
+        "PORTS": PORTS,
+        "PEER": other["PrivateIpAddress"],
+        "MANAGER": class1.manager()["PrivateIpAddress"],
+    }
+    told = "".join(f"{name} = {value!r}\n" for name, value in names.items())
+    machine = class1.cloud.ec2.machines.get(mine["InstanceId"])
+    printed = machine.run(["runuser", "-u", "jupyter", "--", "python3", "-I", "-c", told + _LOOK])
+    saw = json.loads(printed)
+    # The hub's public side is everybody's; of the rest, its API only.
+    assert saw["peer"] == []
+    assert saw["manager"] == [80, 443, 8081]
+    assert saw["without a token"] == 401
+    assert saw["own id"] == mine["InstanceId"]
+    assert (saw["role"], saw["user data"]) == (404, 404)
+
+
+def test_from_outside_there_is_the_web_server_only(class1: Cluster) -> None:
+    with world() as outside:
+        reached = [port for port in PORTS if outside.reaches(class1.public_address, port)]
+        assert reached == [80, 443]
+        assert not outside.reaches(class1.machine_of(ADA)["PrivateIpAddress"], 22)
+
+
+def test_a_restart_of_the_hub_disturbs_nobody(class1: Cluster, browser: Browser) -> None:
+    window = student(browser, class1, ADA)
+    window.log_in()
+    window.open_lab()
+    window.new_notebook()
+    window.run_cell("x = 6 * 7; print(x)")
+    class1.on_manager("systemctl restart jupyterhub")
+    assert window.run_cell("print(x + 1)") == "43"
+    window.close()
+
+
+def test_every_call_was_within_the_least_policies(class1: Cluster) -> None:
+    calls = class1.cloud.ec2.authorized_calls()
+    refused = [call for call in calls if not call.allowed]
+    # The launch tries what it may do by dry runs, and says so where it may not.
+    assert not [call for call in refused if not call.dry_run], refused
+    callers = {re.sub(r".*:(user|assumed-role)/([^/]*).*", r"\1", each.principal) for each in calls}
+    assert callers >= {"user", "assumed-role"}
+
+
+# -- a second cluster, whose launch is killed again and again --------------------------------------
+
+
+def test_a_shorter_idle_limit_needs_no_restart(class1: Cluster) -> None:
+    # What it leads to is looked at further down, after the minutes that the next test takes.
+    path = "/etc/jupyterhub/server_config.json"
+    config = json.loads(class1.on_manager(f"cat {path}"))
+    config["JUPYTER_NOTEBOOK_TIMEOUT"] = IDLE_SECONDS
+    class1.on_manager(f"cat > {path} <<'END'\n{json.dumps(config)}\nEND")
+
+
+def test_a_launch_that_is_killed_after_each_step_ends_in_one_cluster(
+    class1: Cluster, class2: Cluster
+) -> None:
+    launch = ("./launch_cluster/launch.py", *class2.arguments, "--userlist", "userlist")
+    for step in class1.steps[:-1]:
+        class2.laptop.killed_after(f"done: {step} (", *launch)
+    class2.launch("--userlist", "userlist")
+    found, once = class2.tagged(), class1.tagged()
+    for kind in ("group", "image", "address", "key"):
+        assert len(found[kind]) == len(once[kind]), (kind, found)
+    assert len(class2.instances("manager")) == 1 and not class2.instances("builder")
+    assert len(found["volume"]) == 1
+    assert class2.roles() == ["cloudjhub-class2-manager", "cloudjhub-class2-manager"]
+
+
+def test_the_second_hub_keeps_its_users_in_postgresql(class2: Cluster, browser: Browser) -> None:
+    admin = Window(browser, class2.url, ADMIN, PASSWORD)
+    admin.choose_password(class2.one_time_password)
+    admin.close()
+    assert class2.on_manager("ls /var/lib/jupyterhub").find("sqlite") < 0
+
+
+# -- idle, and back --------------------------------------------------------------------------------
+
+
+def test_idle_machines_stop_by_themselves(class1: Cluster) -> None:
+    for name in (ADA, BOB):
+        class1.wait_machine(name, "stopped", seconds=420)
+
+
+def test_who_comes_back_finds_the_same_machine_and_files(class1: Cluster, browser: Browser) -> None:
+    before = class1.machine_of(ADA)["InstanceId"]
+    window = student(browser, class1, ADA)
+    window.log_in()
+    window.start_server()
+    window.new_notebook()
+    assert window.run_cell("print(open('kept.txt').read())") == ADA
+    window.shoot("ada-is-back")
+    window.close()
+    assert class1.machine_of(ADA)["InstanceId"] == before
+
+
+# -- the end ---------------------------------------------------------------------------------------
+
+
+def test_status_shows_who_has_what(class1: Cluster) -> None:
+    class1.operate(operator_key(class1.cloud, class1.name))
+    said = class1.laptop.run("scripts/status.py", class1.name)
+    for name in (ADA, BOB):
+        assert re.search(rf"^{name} +{class1.machine_of(name)['InstanceId']}", said, re.MULTILINE)
+    assert class1.public_address in said
+
+
+def test_users_machines_are_listed_first_and_then_removed(class1: Cluster) -> None:
+    listed = class1.laptop.run("scripts/terminate_all_workers.py", class1.name)
+    assert class1.machine_of(ADA)["InstanceId"] in listed
+    homes = len(class1.tagged()["volume"])
+    class1.laptop.run("scripts/terminate_all_workers.py", class1.name, "--yes")
+    assert not class1.instances("worker")
+    assert len(class1.tagged()["volume"]) == homes - 2  # the system disks; homes are kept
+
+
+def test_a_teardown_leaves_nothing_and_touches_nobody_else(
+    class1: Cluster, class2: Cluster, stranger: dict[str, str]
+) -> None:
+    others = class2.tagged()
+    class1.laptop.run("scripts/teardown.py", class1.name)
+    assert class1.manager()
+    class1.laptop.run("scripts/teardown.py", class1.name, "--yes", "--homes", "delete")
+    assert class1.tagged() == {} and class1.roles() == []
+    assert class2.tagged() == others
+    api = class1.cloud.api
+    assert class1.cloud.state(stranger["instance"]) == "running"
+    assert class1.cloud.volume(stranger["volume"])["State"] == "available"
+    assert api.describe_security_groups(GroupIds=[stranger["group"]])["SecurityGroups"]
+
+
+def test_the_second_cluster_goes_too(class2: Cluster, stranger: dict[str, str]) -> None:
+    class2.operate(operator_key(class2.cloud, class2.name))
+    class2.laptop.run("scripts/teardown.py", class2.name, "--yes")
+    assert class2.tagged() == {} and class2.roles() == []
+    class2.cloud.terminate(stranger["instance"])
+    class2.cloud.api.delete_volume(VolumeId=stranger["volume"])
+    class2.cloud.api.delete_security_group(GroupId=stranger["group"])
