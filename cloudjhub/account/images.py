@@ -30,7 +30,10 @@ class MachineImage:
 
 def image(ec2: Service, image_id: str) -> MachineImage | None:
     """None where there is none, or none that this account may see."""
-    answer = ec2.ask("describe_images", Filters=[matching("image-id", image_id)])
+    # A distribution's image of last year is deprecated, and works.
+    answer = ec2.ask(
+        "describe_images", Filters=[matching("image-id", image_id)], IncludeDeprecated=True
+    )
     return next((_image(raw) for raw in answer["Images"]), None)
 
 
@@ -48,7 +51,7 @@ def create(ec2: Service, instance_id: str, name: str, tags: dict[str, str]) -> s
         "create_image",
         InstanceId=instance_id,
         Name=name,
-        Description="A user's machine of cloudJHub",
+        Description="A machine of a cloudJHub user",
         TagSpecifications=[tag_specification(kind, tags) for kind in ("image", "snapshot")],
     )
     return answer["ImageId"]

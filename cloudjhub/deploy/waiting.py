@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from cloudjhub.errors import TimedOut
+from cloudjhub.errors import NotFound, TimedOut
 
 T = TypeVar("T")
 
@@ -27,3 +28,16 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float) -> T:
             raise TimedOut(f"{what} did not happen within {seconds / 60:g} minutes.")
         time.sleep(min(pause, left))
         pause = min(pause * 1.5, PAUSE_SECONDS)
+
+
+def known(call: Callable[..., Any], *arguments: Any) -> Callable[[], bool]:
+    """A look that makes the call, and finds nothing while AWS does not know what it is about."""
+    return partial(_made, call, arguments)
+
+
+def _made(call: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
+    try:
+        call(*arguments)
+    except NotFound:
+        return False
+    return True

@@ -21,7 +21,14 @@ from cloudjhub.account.machines import Machine, Request, run_arguments
 from cloudjhub.deploy import launch, waiting
 from cloudjhub.deploy.provision.manager import ManagerFacts
 from cloudjhub.deploy.provision.shell import ProvisionError
-from cloudjhub.deploy.steps import health, manager, reach, runs, worker_image
+from cloudjhub.deploy.steps import (
+    health,
+    manager,
+    reach,
+    runs,
+    security_groups,
+    worker_image,
+)
 from cloudjhub.deploy.steps.site import Site
 from cloudjhub.errors import EC2Error
 from cloudjhub.local import LocalEC2
@@ -146,6 +153,30 @@ def test_a_launch_makes_one_cluster(
     assert "scripts/teardown.py plain" in said and "$0.0416" in said
     done = re.findall("^done: (.*) \\(", said, re.MULTILINE)
     assert done == [step.name for step in launch.STEPS]
+
+
+def test_no_secret_is_printed_or_logged(
+    account: Account, machines: Machines, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    secrets = {
+        "AWS_SECRET_KEY": "s3cret-key",
+        "DB_URL": "postgresql://hub:s3cret-word@db.example.edu/hub",
+        "GITHUB_CLIENT_SECRET": "s3cret-app",
+    }
+    machines.failure = ProvisionError("No package server answers.")
+    assert run(account, "secrets", **secrets) == 1
+    machines.failure = None
+    assert run(account, "secrets", **secrets) == 0
+    seen = capsys.readouterr()
+    log = (tmp_path / "launch-secrets.log").read_text()
+    assert "s3cret" not in seen.out + seen.err + log
+    assert "done: worker AMI" in log and "once" not in log
+
+
+def test_groups_are_described_in_signs_that_ec2_takes():
+    # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+    taken = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
+    assert all(taken.fullmatch(text) for text in security_groups._DESCRIPTIONS.values())
 
 
 def test_the_manager_is_closed_encrypted_and_asks_for_tokens(account: Account, machines: Machines):

@@ -27,7 +27,7 @@ def run(site: Site, role: str, request: Request) -> Machine:
     for attempt in range(_ATTEMPTS):
         token = hashlib.sha256(f"{birth}/{attempt}".encode()).hexdigest()
         try:
-            machine = _once_the_profile_is_known(site, request, token)
+            machine = _once_all_is_known(site, request, token)
         except EC2Error as error:
             if error.code in _USED_TOKEN:
                 continue
@@ -86,14 +86,14 @@ class _Look:
         return None
 
 
-def _once_the_profile_is_known(site: Site, request: Request, token: str) -> Machine:
+def _once_all_is_known(site: Site, request: Request, token: str) -> Machine:
     """EC2 learns of a new instance profile some seconds after IAM."""
     look = _RunOnce(site, request, token)
-    return wait_for("EC2 knowing the new instance profile", look, seconds=_PROFILE_SECONDS)
+    return wait_for("EC2 knowing the new profile and groups", look, seconds=_PROFILE_SECONDS)
 
 
 class _RunOnce:
-    """One attempt of RunInstances; None: the profile is not known yet."""
+    """One attempt of RunInstances; None: a new profile or group is not known yet."""
 
     def __init__(self, site: Site, request: Request, token: str):
         self._site, self._request, self._token = site, request, token
@@ -102,7 +102,8 @@ class _RunOnce:
         try:
             return machines.run(self._site.ec2, self._request, self._token)
         except EC2Error as error:
-            if self._request.profile and _is_unknown_profile(error):
+            unknown_profile = self._request.profile and _is_unknown_profile(error)
+            if unknown_profile or error.code == "InvalidGroup.NotFound":
                 return None
             raise
 

@@ -6,26 +6,36 @@ from cloudjhub.account.groups import Rule
 from cloudjhub.account.network import EVERYWHERE
 from cloudjhub.deploy import own_address
 from cloudjhub.deploy.steps.site import Site
+from cloudjhub.deploy.waiting import known, wait_for
 from cloudjhub.errors import CloudJHubError
 from cloudjhub.naming import MANAGER2_ROLE, MANAGER_ROLE, WORKER_ROLE, resource_name
 
 SSH_PORT, HTTP_PORT, HTTPS_PORT = 22, 80, 443
 NOTEBOOK_PORT, HUB_API_PORT = 8888, 8081
+_KNOWN_SECONDS = 120
 
 _DESCRIPTIONS = {
-    MANAGER2_ROLE: "cloudJHub: the manager, as users' machines know it",
-    WORKER_ROLE: "cloudJHub: users' machines",
+    # EC2 takes few signs here, and no apostrophe.
+    MANAGER2_ROLE: "cloudJHub: the manager, as machines of users know it",
+    WORKER_ROLE: "cloudJHub: machines of users",
     MANAGER_ROLE: "cloudJHub: the manager, as the world knows it",
 }
 
 
 def ensure(site: Site) -> None:
     """Groups that lack rules get them; rules that are not ours by now are taken away."""
+    before = {role: group.rules for role, group in site.groups().items()}
     ids = {role: _ensure_group(site, role) for role in _DESCRIPTIONS}
     for role, wanted in rules(ids, _ssh_from(site)).items():
-        present = site.groups()[role].rules
-        groups.admit(site.ec2, ids[role], sorted(wanted - present, key=str))
-        groups.refuse(site.ec2, ids[role], sorted(present - wanted, key=str))
+        present = before.get(role, frozenset())
+        missing, foreign = sorted(wanted - present, key=str), sorted(present - wanted, key=str)
+        # A new group is not known everywhere at once.
+        wait_for(
+            f"EC2 knowing the security group {ids[role]}",
+            known(groups.admit, site.ec2, ids[role], missing),
+            seconds=_KNOWN_SECONDS,
+        )
+        groups.refuse(site.ec2, ids[role], foreign)
 
 
 def rules(ids: dict[str, str], ssh_from: str) -> dict[str, set[Rule]]:
