@@ -6,7 +6,7 @@ from functools import cached_property
 
 FIRST_NUMBER = 64
 #: local EC2s with a VPC of their own that can run at once
-NUMBERS = 16
+NUMBERS = 64
 #: RFC 2544, for benchmarks: not in use on the Internet. The ranges for documentation would be the
 #: usual choice, but closed networks give them to package mirrors. Each VPC takes a /24.
 _PUBLIC = "198.19.{number}.0/24"
@@ -20,7 +20,7 @@ NAME_SERVER = "169.254.169.253"
 
 @dataclass(frozen=True)
 class Addresses:
-    """``number`` is the N of 10.N.0.0/16, from 64 to 79.
+    """``number`` is the N of 10.N.0.0/16, from 64 to 127.
 
     ``router`` and ``host`` are the ends of the one link between namespace and host. The host
     uses ``host`` as a neighbour inside the VPC, and ``outside`` towards public addresses.

@@ -21,11 +21,15 @@ class Claim:
         leftovers.unlock(self._held)
 
 
-def claim(number: int | None) -> Claim:
-    """The VPC of that number, or any free one. Raises LocalEC2Error."""
+def claim(number: int | None, start: int = 0) -> Claim:
+    """The VPC of that number, or any free one. Raises LocalEC2Error.
+
+    Those who begin to look at different places leave one another's numbers free: one that has
+    ended needs its own again when it goes on.
+    """
     routed = routed_ranges()
-    candidates = range(FIRST_NUMBER, FIRST_NUMBER + NUMBERS) if number is None else [number]
-    for candidate in candidates:
+    everywhere = [FIRST_NUMBER + (start + n) % NUMBERS for n in range(NUMBERS)]
+    for candidate in everywhere if number is None else [number]:
         addresses = Addresses(candidate)
         if overlapping(addresses, routed):
             continue

@@ -52,7 +52,7 @@ class Network:
             self._held = leftovers.lock(f"id-{self._id}", wait=True)
             try:
                 leftovers.remove(self._id)
-                self._claim = claims.claim(self._wanted)
+                self._claim = claims.claim(self._wanted, start=int(self._id, 16))
                 self._reaper = self._start_reaper()
                 self._make()
             except BaseException:
