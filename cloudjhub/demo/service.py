@@ -48,7 +48,7 @@ class Service:
         """Start it and wait until it answers; from then on it is started again when it ends."""
         self.failure = asyncio.get_running_loop().create_future()
         await self._launch(deadline_seconds)
-        self._watch = asyncio.create_task(self._keep())
+        self._watch = asyncio.create_task(self._keep(deadline_seconds))
 
     async def stop(self) -> None:
         """End it for good."""
@@ -88,7 +88,7 @@ class Service:
             ready.cancel()
             ended.cancel()
 
-    async def _keep(self) -> None:
+    async def _keep(self, deadline_seconds: float) -> None:
         """Start it again whenever it ends, but not for ever."""
         assert self._child is not None and self.failure is not None
         while True:
@@ -96,7 +96,7 @@ class Service:
             print(f"The {self.program.name} ended (code {code}); starting it again.", flush=True)
             try:
                 self._refuse_endless_restarts()
-                await self._launch(60)
+                await self._launch(deadline_seconds)
             except DemoError as error:
                 self.failure.set_exception(error)
                 return
