@@ -11,6 +11,7 @@ from typing import Any
 
 from cloudjhub import ec2_errors
 from cloudjhub.account import images, machines
+from cloudjhub.account.filters import matching
 from cloudjhub.account.machines import Machine, Request
 from cloudjhub.aws import Access, Service, Session
 from cloudjhub.demo.folder import DemoError
@@ -27,6 +28,7 @@ from cloudjhub.remote_values import Target
 _BOOT_SECONDS = 120.0
 _STAGE_SECONDS = 300.0
 _DISK_GIB = 8
+_BUILDER = "cloudjhub-demo-builder"
 _SCRIPTS = ("install_worker", "clean_for_imaging")
 
 Say = Callable[[str], None]
@@ -56,6 +58,7 @@ class _Making:
         self._ec2 = Session(access, ec2_errors).service("ec2", attempts=3, read_seconds=60)
 
     def __call__(self) -> str:
+        self._end_earlier()
         self._say("Setting up the image of users' machines (a minute or two, once)")
         builder = machines.run(self._ec2, self._request(), uuid.uuid4().hex)
         try:
@@ -66,8 +69,19 @@ class _Making:
         finally:
             machines.terminate(self._ec2, [builder.id])
 
+    def _end_earlier(self) -> None:
+        """Terminates what a demo that was killed meanwhile has left."""
+        found = self._ec2.ask("describe_instances", Filters=[matching("tag:Name", _BUILDER)])
+        ids = [
+            instance["InstanceId"]
+            for reservation in found["Reservations"]
+            for instance in reservation["Instances"]
+            if instance["State"]["Name"] not in machines.GONE
+        ]
+        machines.terminate(self._ec2, ids)
+
     def _request(self) -> Request:
-        config, tags = self._config, {"Name": "cloudjhub-demo-builder"}
+        config, tags = self._config, {"Name": _BUILDER}
         return Request(
             image_id=config["WORKER_AMI"],
             instance_type="t3.medium",

@@ -21,7 +21,7 @@ class ImageCalls(LocalCalls):
                 "InvalidAMIName.Malformed", "AMI names must be between 3 and 128 characters long."
             )
         for image in self.ec2_backend.amis.values():
-            if image.name == name:
+            if image.name == name and image.state in ("pending", "available"):
                 raise Refusal(
                     "InvalidAMIName.Duplicate", f"AMI name {name} is already in use by {image.id}"
                 )
