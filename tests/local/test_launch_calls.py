@@ -59,6 +59,16 @@ def test_a_group_is_deleted_when_no_machine_and_no_rule_needs_it(api_cloud: Clou
         assert code_of(call) == ("InvalidGroup.NotFound", 400)
 
 
+@pytest.mark.parametrize(
+    ("name", "description"), [("hub", "the hub's"), ("hüb", "d"), ("sg-1", "d"), ("x" * 256, "d")]
+)
+def test_groups_are_named_in_signs_that_ec2_takes(idle_cloud: Cloud, name: str, description: str):
+    vpc = idle_cloud.api.describe_vpcs()["Vpcs"][0]["VpcId"]
+    names = {"GroupName": name, "Description": description, "VpcId": vpc}
+    refused = code_of(lambda: idle_cloud.api.create_security_group(**names))
+    assert refused == ("InvalidParameterValue", 400)
+
+
 def test_the_default_group_stays(idle_cloud: Cloud):
     groups = idle_cloud.api.describe_security_groups()["SecurityGroups"]
     default = next(each["GroupId"] for each in groups if each["GroupName"] == "default")

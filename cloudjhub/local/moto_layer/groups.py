@@ -1,5 +1,6 @@
 """Security groups and key pairs, where moto answers otherwise than EC2."""
 
+import re
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -8,9 +9,27 @@ from moto.ec2.models.security_groups import SecurityGroup
 from cloudjhub.local.moto_layer.base import LocalCalls
 from cloudjhub.local.moto_layer.refusals import Refusal
 
+#: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateSecurityGroup.html
+_TEXT = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
+
 
 class GroupCalls(LocalCalls):
     """A group that is used stays; key pairs have ids as well as names."""
+
+    def create_security_group(self) -> ActionResult:
+        for parameter, name in (("GroupName", "groupName"), ("Description", "GroupDescription")):
+            value = self.param(parameter, "")
+            if not _TEXT.fullmatch(value):
+                raise Refusal(
+                    "InvalidParameterValue",
+                    f"Value ({value}) for parameter {name} is invalid. Character sets beyond "
+                    "ASCII are not supported.",
+                )
+        if self.param("GroupName", "").startswith("sg-"):
+            raise Refusal(
+                "InvalidParameterValue", "Invalid value for groupName. It may not begin with sg-."
+            )
+        return super().create_security_group()
 
     def delete_security_group(self) -> ActionResult:
         group = self._group(self.param("GroupId") or self.param("GroupName"))
