@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from deploy.made_clusters import QUICK, Place
+from deploy.networks import Account
 
 from cloudjhub.local import LocalEC2
 
@@ -14,3 +15,11 @@ def place(tmp_path: Path) -> Iterator[Place]:
     """An account of its own for one test, over HTTP."""
     with LocalEC2(tmp_path / "state", QUICK) as ec2:
         yield Place(ec2)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """An account in which a cluster can be launched, for all tests of one file."""
+    folder = tmp_path_factory.mktemp("account")
+    with LocalEC2(folder / "state", QUICK) as ec2:
+        yield Account(ec2, folder)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deploy.made_clusters import QUICK
 from deploy.networks import Account
 
 from cloudjhub import aws
@@ -31,7 +30,6 @@ from cloudjhub.deploy.steps import (
 )
 from cloudjhub.deploy.steps.site import Site
 from cloudjhub.errors import EC2Error
-from cloudjhub.local import LocalEC2
 
 pytestmark = pytest.mark.slow
 
@@ -92,13 +90,6 @@ def machines(account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(health, "hub_version", lambda *_: "6.1")
     monkeypatch.chdir(tmp_path)
     return made
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    folder = tmp_path_factory.mktemp("account")
-    with LocalEC2(folder / "state", QUICK) as ec2:
-        yield Account(ec2, folder)
 
 
 def run(account: Account, cluster: str, **changes: str) -> int:
