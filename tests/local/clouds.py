@@ -61,7 +61,7 @@ class Cloud:
     config: dict[str, Any] = field(init=False)
     api: Any = field(init=False)
     #: how long the waits below wait
-    patience_seconds: float = 15.0
+    patience_seconds: float = 60.0
 
     def __post_init__(self) -> None:
         self.config = self.ec2.seed()

@@ -26,7 +26,7 @@ def client(cloud: Cloud, service: str, access_key_id: str = "local") -> Any:
         region_name="us-east-1",
         aws_access_key_id=access_key_id,
         aws_secret_access_key="not-checked",
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=20),
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=30, read_timeout=60),
     )
 
 
