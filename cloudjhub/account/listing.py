@@ -29,6 +29,8 @@ from cloudjhub.errors import EC2Error
 from cloudjhub.naming import CLUSTER_NAME, CLUSTER_TAG, MANAGER_ROLE, resource_name
 
 _PAGE_SIZE = 1000
+_FILTER_VALUES = 200  # the most that EC2 takes for one filter
+_ENDING = ("shutting-down", "terminated")
 _RULE_KEYS = ("IpProtocol", "FromPort", "ToPort")
 
 Found = TypeVar("Found", bound=Thing)
@@ -99,6 +101,17 @@ class Listing:
         """Snapshots of homes and of worker AMIs."""
         raws = self._pages("describe_snapshots", "Snapshots", OwnerIds=["self"])
         return self._ours(raws, _snapshot)
+
+    def staying(self, instance_ids: Iterable[str]) -> set[str]:
+        """Those of the machines, whoever's they are, that have not ended and are not about to."""
+        wanted = sorted(instance_ids)
+        found: set[str] = set()
+        for first in range(0, len(wanted), _FILTER_VALUES):
+            of_ids = [{"Name": "instance-id", "Values": wanted[first : first + _FILTER_VALUES]}]
+            pages = self._ec2.pages("describe_instances", Filters=of_ids)
+            raws = [i for page in pages for each in page["Reservations"] for i in each["Instances"]]
+            found |= {raw["InstanceId"] for raw in raws if raw["State"]["Name"] not in _ENDING}
+        return found
 
     def users_of(self, group: GroupFound) -> list[str]:
         """Ids of what keeps a security group from being deleted, whoever's it is."""

@@ -138,15 +138,12 @@ class Removing:
         """Those that are free once their machines have ended; those that are gone are left out."""
         wanted = {disk.id for disk in disks}
         now: dict[str, DiskFound] = {}
-        staying: set[str] = set()
 
         def settled() -> bool:
             now.clear()
             now.update({d.id: d for d in self._desk.listing.disks() if d.id in wanted})
-            holders = {disk.attached_to for disk in now.values()} - {None}
-            machines = self._desk.listing.machines() if holders else ()
-            staying.update(m.id for m in machines if m.state != "shutting-down")
-            return holders <= staying
+            holders = {disk.attached_to for disk in now.values() if disk.attached_to}
+            return holders <= self._desk.listing.staying(holders)
 
         if wanted:
             wait_until(settled, seconds=min(_DETACH_SECONDS, self._wait_seconds))

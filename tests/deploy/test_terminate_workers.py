@@ -3,6 +3,8 @@
 import pytest
 from deploy.made_clusters import Place, gone
 
+from cloudjhub.account.inventory import MachineFound
+from cloudjhub.deploy.terminate_workers import machines_text
 from cloudjhub.ec2_values import tags_from
 
 pytestmark = pytest.mark.slow
@@ -146,12 +148,19 @@ def test_a_home_that_is_in_use_again_is_left_alone(place: Place):
     place.until(lambda: place.state(made.workers["ada"]) == "terminated", "ada's machine to end")
     elsewhere = place.stranger()["machine"]
     place.api.attach_volume(VolumeId=made.homes["ada"], InstanceId=elsewhere, Device="/dev/sdf")
-    done = place.run(SCRIPT, "class1", "--yes", "--homes", "delete", "--wait-seconds", "3")
+    done = place.run(SCRIPT, "class1", "--yes", "--homes", "delete")
     assert done.returncode == 1
     assert f"home {made.homes['ada']} of ada" in done.stdout and elsewhere in done.stdout
     left = place.everything()
     assert made.homes["ada"] in left["volumes"]
     assert made.homes["bob"] not in left["volumes"]
+
+
+def test_what_sleeps_with_its_memory_is_named_before_it_is_lost():
+    """The kernels of a hibernated machine are on its disk."""
+    rest = dict.fromkeys(MachineFound.__dataclass_fields__, "")
+    asleep = MachineFound(**{**rest, "tags": {}, "state": "stopped", "hibernated": True})
+    assert "hibernated (its running work would be lost)" in machines_text([asleep])
 
 
 def test_an_unknown_cluster(place: Place):

@@ -10,6 +10,7 @@ from cloudjhub import renewal
 from cloudjhub.errors import EC2Unreachable, LoginRefused, NoCapacity
 from cloudjhub.machine_end import set_aside
 from cloudjhub.naming import OUTDATED_TAG, RETIRED_TAG, owner_tags
+from cloudjhub.policy.documents import HUB_TAGS
 
 OLD = "ami-00000000000000001"
 
@@ -240,6 +241,14 @@ async def test_interrupted_after_the_takeover_the_next_start_goes_on(renewing):
     renewing.ec2.attach(old.home_volume_id, new.id, "/dev/sdf")
     await renewal.end_replaced(renewing.fleet, ADA)
     assert renewing.ec2.made("terminate") == [([old.id],)]
+
+
+async def test_the_hubs_policy_allows_the_tags_of_a_takeover(renewing):
+    old = await of_old_ami(renewing)
+    await renewal.take_over(renewing.fleet, renewing.config, ADA, old)
+    ((_, written),) = renewing.ec2.made("tag")
+    ((_, removed),) = renewing.ec2.made("untag")
+    assert {*written, *removed} <= set(HUB_TAGS)
 
 
 async def test_a_machine_set_aside_because_it_was_silent_is_not_terminated(renewing):
