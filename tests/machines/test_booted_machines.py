@@ -65,7 +65,9 @@ def test_its_life(cloud: BootedCloud):
 
     cloud.stop(instance)
     assert cloud.reason(instance) == "Client.UserInitiatedShutdown"
+    cloud.api.modify_volume(VolumeId=cloud.volume_at(instance, "/dev/xvda"), Size=12)
     cloud.start(instance)
+    assert int(cloud.inside(instance, "df --output=size / | tail -1")) > 11 * 2**20
     assert cloud.ssh(instance, "cat file").strip() == "mine"
     assert cloud.inside(instance, "cat /etc/ssh/ssh_host_ed25519_key.pub") == key
 

@@ -11,8 +11,6 @@ mkdir -p "$folder/disk" "$folder/root"
 
 # Inode tables stay unwritten and freed blocks go back: the file below is sparse.
 mount -t ext4 -o discard,noinit_itable "$device" "$folder/disk"
-# The volume may have grown while the machine was off.
-resize2fs "$device" >/dev/null 2>&1 || true
 mkdir -p "$folder/disk/up" "$folder/disk/work"
 
 number=0 below=

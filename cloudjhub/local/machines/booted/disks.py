@@ -54,6 +54,7 @@ class Disks:
                 _make(path, source if volume.snapshot_id and source.exists() else None)
             if path.stat().st_size < volume.gib * _GIB:
                 os.truncate(path, volume.gib * _GIB)
+                (path.parent / "grown").touch()
                 if device := self._open.get(volume.id):
                     device.resize()
 
@@ -63,8 +64,10 @@ class Disks:
             folder = self.volumes / volume.id
             if (folder / "layers").exists():
                 self.ensure(volume)
+                _use_all(folder)
                 return
             self.ensure(AttachedVolume(volume.id, volume.device, volume.gib))
+            (folder / "grown").unlink(missing_ok=True)
             _make_file_system(folder / "disk.img")
             write_lines(folder / "layers", self._layers_for(volume.snapshot_id))
 
@@ -182,6 +185,17 @@ def _make_file_system(path: Path) -> None:
     files.run(
         ["mkfs.ext4", *options, "-E", "lazy_itable_init=1,lazy_journal_init=1", str(path)], path
     )
+
+
+def _use_all(folder: Path) -> None:
+    """A root volume has grown: so does its file system, while it is not mounted."""
+    if not (folder / "grown").exists():
+        return
+    path = folder / "disk.img"
+    # Exit code 1: it was not in order, and is now; as after a power cut.
+    files.run(["sh", "-c", 'e2fsck -f -p "$1" || test $? -eq 1', "sh", str(path)], path)
+    files.run(["resize2fs", str(path)], path)
+    (folder / "grown").unlink()
 
 
 def _clean(path: Path) -> None:

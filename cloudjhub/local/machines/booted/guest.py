@@ -22,6 +22,7 @@ _REMINDER_SECONDS = 0.5
 #: how long a clean shutdown may take; EC2 gives some minutes
 SHUTDOWN_SECONDS = 60.0
 _KILL_SECONDS = 10.0
+_INIT_SECONDS = 20.0
 
 
 def nspawn_command(instance_id: str, root: Path, hostname: str, more: Sequence[str]) -> list[str]:
@@ -101,6 +102,15 @@ class Guest:
             if _namespace(pid) not in (None, here):
                 return pid
         return None
+
+    def wait_init(self) -> bool:
+        """Waits for the first process of a machine that has only begun; False if it ended."""
+        deadline = time.monotonic() + _INIT_SECONDS
+        while self.is_alive() and time.monotonic() < deadline:
+            if self.init():
+                return True
+            time.sleep(0.01)
+        return False
 
     def power_off(self) -> None:
         """A clean shutdown, or an end like a power cut if that does not come about."""

@@ -1,6 +1,7 @@
 """BootedMachine: the Machine that boots Debian under systemd-nspawn."""
 
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -127,19 +128,27 @@ class BootedMachine:
         if volume.id in self._shown or not self.is_alive():
             return
         shown = self._device_of(volume, devices.first_free(self._shown.values()))
-        self.run(["sh", "-c", devices.appear(shown)], timeout_seconds=_COMMAND_SECONDS)
+        self._tell(devices.appear(shown))
         devices.link_by_id(self._by_id, shown)
 
     def detach(self, volume_id: str) -> None:
         devices.unlink_by_id(self._by_id, volume_id)
         if shown := self._shown.pop(volume_id, None):
-            if self.is_alive():
-                self.run(["sh", "-c", devices.vanish(shown)], timeout_seconds=_COMMAND_SECONDS)
+            self._tell(devices.vanish(shown))
             self.host.disks.release(volume_id)
 
     def is_mounted(self, volume_id: str) -> bool:
         shown = self._shown.get(volume_id)
         return bool(shown and self._guest and self._guest.mount_point(shown.device.number))
+
+    def _tell(self, script: str) -> None:
+        """Runs a shell script inside. A machine that goes off meanwhile need not be told."""
+        try:
+            if self._guest and self._guest.wait_init():
+                self._guest.run(["sh", "-c", script], _COMMAND_SECONDS)
+        except subprocess.CalledProcessError:
+            if self.is_alive():
+                raise
 
     # -- looks ---------------------------------------------------------------------------------
 
