@@ -13,10 +13,13 @@ from cloudjhub.errors import CloudJHubError
 from cloudjhub.remote import Session
 from cloudjhub.remote_values import Output
 
+# Told what is done, line by line; what programs on the machine print is indented.
 Say = Callable[[str], None]
 
 # A script answers with a line of its own; whatever else it prints is for people.
 ANSWER = "cloudjhub-answer:"
+# Lines that say what is done next; all others are a program's own.
+PHASE = "cloudjhub-phase:"
 # Of one run of two halves a minute apart, the second waits for the first (see _COMMON).
 SCRIPT_SECONDS = 1800.0
 PUT_SECONDS = 120.0
@@ -31,6 +34,7 @@ umask 022
 cd /
 exec 9>/run/cloudjhub-provision.lock
 flock --timeout 900 9 || { echo "An earlier run on this machine does not end." >&2; exit 75; }
+phase() { printf '%s%s\\n' 'cloudjhub-phase:' "$1"; }
 answer() { printf '\\n%s%s\\n' 'cloudjhub-answer:' "$1"; }
 apt_install() {
     dpkg --configure -a
@@ -138,7 +142,9 @@ class Shell:
         return output.text
 
     def _heard(self, line: str) -> None:
-        if not line.startswith(ANSWER):
+        if line.startswith(PHASE):
+            self.say(line.removeprefix(PHASE))
+        elif not line.startswith(ANSWER):
             self.say(f"  {line}")
 
 

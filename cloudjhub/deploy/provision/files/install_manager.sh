@@ -3,21 +3,21 @@
 packages=$1 caddy_archive=$2 wheel=$3 extras=$4 jupyterhub=$5 node=$6 proxy=$7
 base=/opt/cloudjhub
 
-echo "packages of the distribution"
+phase "packages of the distribution"
 apt_install $packages
 
 if [ -n "$caddy_archive" ] && [ ! -e /etc/apt/sources.list.d/caddy-stable.list ]; then
-    echo "Caddy's archive"
+    phase "Caddy's archive"
     keyring=/usr/share/keyrings/caddy-stable-archive-keyring.gpg
     curl --fail --silent --show-error --location --proto '=https' "$caddy_archive/gpg.key" |
         gpg --batch --yes --dearmor --output "$keyring"
     echo "deb [signed-by=$keyring] $caddy_archive/deb/debian any-version main" \
         >/etc/apt/sources.list.d/caddy-stable.list
 fi
-command -v caddy >/dev/null || echo "Caddy"
+command -v caddy >/dev/null || phase "Caddy"
 apt_install caddy
 
-echo "Python environment in $base/venv"
+phase "Python environment in $base/venv"
 install -d -m 0755 "$base"
 if ! "$base/venv/bin/python" -c 'import pip' 2>/dev/null; then
     rm -rf "$base/venv"
@@ -34,7 +34,7 @@ $pip --quiet --force-reinstall --no-deps "$wheel"
 find "$base/wheels" -name '*.whl' ! -path "$wheel" -delete
 
 # Node.js apart from the hub's environment, so that an upgrade of the hub leaves the proxy alone.
-echo "the proxy and its Node.js"
+phase "the proxy and its Node.js"
 if ! "$base/node/bin/python" -c 'import pip' 2>/dev/null; then
     rm -rf "$base/node"
     python3 -m venv "$base/node"

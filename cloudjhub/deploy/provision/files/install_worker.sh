@@ -3,10 +3,10 @@
 account=$1 packages=$2 jupyterhub=$3 jupyterlab=$4
 venv=/opt/cloudjhub
 
-echo "packages of the distribution"
+phase "packages of the distribution"
 apt_install $packages
 
-echo "account $account"
+phase "account $account"
 if ! getent passwd "$account" >/dev/null; then
     useradd --create-home --shell /bin/bash --comment "Notebooks" "$account"
 fi
@@ -18,7 +18,7 @@ home=$(getent passwd "$account" | cut -d: -f6)
 chown "$account:$(id -gn "$account")" "$home"
 chmod 0750 "$home"
 
-echo "Python environment in $venv"
+phase "Python environment in $venv"
 if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
     rm -rf "$venv"
     python3 -m venv "$venv"

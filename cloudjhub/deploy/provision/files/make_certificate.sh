@@ -5,7 +5,7 @@ crt=/etc/jupyterhub/ssl/hub.crt key=/etc/jupyterhub/ssl/hub.key
 own() { [ "$(openssl x509 -in "$crt" -noout -subject -nameopt RFC2253 2>/dev/null)" = "subject=CN=cloudJHub self-signed" ]; }
 fits() { [ "$(cat "$crt.names" 2>/dev/null)" = "$names" ] && [ -s "$key" ] && openssl x509 -in "$crt" -noout -checkend 2592000 >/dev/null 2>&1; }
 if [ ! -s "$crt" ] || { own && ! fits; }; then
-    echo "a self-signed certificate"
+    phase "a self-signed certificate"
     umask 077
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days 820 \
         -subj "/CN=cloudJHub self-signed" -addext "subjectAltName=$names" \

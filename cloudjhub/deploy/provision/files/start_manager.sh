@@ -30,14 +30,18 @@ until_answers() {
 systemctl daemon-reload
 systemctl enable --quiet --now cloudjhub-metadata.service
 systemctl restart cloudjhub-metadata.service
-echo "proxy"
+phase "proxy"
 start jupyterhub-proxy.service "$proxy_state"
-echo "hub"
+phase "hub"
 start jupyterhub.service "$hub_state"
 until_answers jupyterhub.service "http://$hub:8081/hub/health"
 until_answers jupyterhub-proxy.service "http://127.0.0.1:8000/hub/health"
-echo "web server"
-caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile >/tmp/caddy-says 2>&1 || { tail -n 5 /tmp/caddy-says >&2; echo "Caddy refuses its configuration." >&2; exit 1; }
+phase "web server"
+if ! words=$(caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile 2>&1); then
+    tail -n 5 <<<"$words" >&2
+    echo "Caddy refuses its configuration." >&2
+    exit 1
+fi
 start caddy.service "$caddy_state"
 if [ "$scheme" != acme ]; then
     port=$([ "$scheme" = https ] && echo 443 || echo 80)
@@ -45,7 +49,7 @@ if [ "$scheme" != acme ]; then
 fi
 certified=true
 if [ "$scheme" = acme ]; then
-    echo "certificate"
+    phase "certificate"
     # Caddy goes on asking for it by itself; without one, no connection comes about.
     if ! answers_in_time 60 --insecure --connect-to "::127.0.0.1:443" "https://$public/hub/health"; then
         certified=false

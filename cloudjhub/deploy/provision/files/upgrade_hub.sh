@@ -7,7 +7,7 @@ pip="$python -m pip install --no-input --progress-bar off --no-warn-script-locat
 version() { "$python" -c "from importlib.metadata import version; print(version('$1'))"; }
 
 [ -x "$python" ] || { echo "There is no cloudJHub on this machine: its launch has not finished." >&2; exit 1; }
-if "$python" -c 'import psycopg2' 2>/dev/null; then extras="$extras,postgresql"; fi
+if "$python" -c 'import psycopg' 2>/dev/null; then extras="$extras,postgresql"; fi
 former=$(find "$base/wheels" -maxdepth 1 -name '*.whl' | head -n 1)
 [ -n "$former" ] || { echo "The wheel of the running version is gone." >&2; exit 1; }
 before=$(version cloudjhub)
@@ -44,10 +44,10 @@ back() {
     exit 1
 }
 
-echo "new version into $base/venv"
+phase "new version into $base/venv"
 install_wheel "$wheel" "$jupyterhub" || back "The new version cannot be installed."
 if [ -s "$base/unit-new" ]; then install -m 0644 "$base/unit-new" "$unit"; fi
-echo "hub"
+phase "hub"
 restart || back "The new version does not answer."
 mkdir -p "$base/running"
 echo "$state" >"$base/running/jupyterhub.service"
