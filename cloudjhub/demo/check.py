@@ -209,7 +209,7 @@ def _hold(truth: bool, otherwise: str) -> None:
 
 
 async def _until(
-    condition: Callable[[], Awaitable[bool]], what: str, deadline_seconds: float = 60
+    condition: Callable[[], Awaitable[bool]], what: str, deadline_seconds: float = 120
 ) -> None:
     deadline = time.monotonic() + deadline_seconds
     while not await condition():

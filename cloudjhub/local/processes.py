@@ -14,7 +14,7 @@ STATE_VARIABLE = "LOCALEC2_STATE"
 #: In a machine's folder: "<pid> <start time>" of its first process while it runs.
 LEADER_FILE = "leader"
 
-KILL_DEADLINE_SECONDS = 10.0
+KILL_DEADLINE_SECONDS = 60.0
 
 
 def start_time(pid: int) -> str | None:

@@ -92,7 +92,7 @@ class Machine(Protocol):
     def pids(self) -> list[int]:
         """Its processes as this computer numbers them, the first one first."""
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 20.0) -> str:
+    def run(self, command: Sequence[str], *, timeout_seconds: float = 60.0) -> str:
         """Runs a command inside, without SSH, as a test sees it; returns what it printed.
 
         Raises subprocess.CalledProcessError if the command fails.

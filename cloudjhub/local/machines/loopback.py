@@ -149,7 +149,7 @@ class LoopbackMachine:
     def pids(self) -> list[int]:
         return self._living() if self.is_on() else []
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 20.0) -> str:
+    def run(self, command: Sequence[str], *, timeout_seconds: float = 60.0) -> str:
         raise NotImplementedError
 
     # -- parts ---------------------------------------------------------------------------------

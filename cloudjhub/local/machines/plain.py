@@ -55,7 +55,7 @@ class PlainMachine(LoopbackMachine):
         settings = b'{"ServerApp": {"allow_root": true}}\n' if os.getuid() == 0 else b"{}\n"
         write_private(jupyter / "jupyter_server_config.json", settings)
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 20.0) -> str:
+    def run(self, command: Sequence[str], *, timeout_seconds: float = 60.0) -> str:
         finished = subprocess.run(
             list(command),
             check=True,

@@ -61,5 +61,5 @@ class StandInMachine:
     def pids(self) -> list[int]:
         return []
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 20.0) -> str:
+    def run(self, command: Sequence[str], *, timeout_seconds: float = 60.0) -> str:
         raise NotImplementedError("a stand-in machine runs nothing")

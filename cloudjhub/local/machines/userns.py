@@ -62,7 +62,7 @@ class UserNamespaceMachine(LoopbackMachine):
                 self._leader.wait(BURIAL_SECONDS)
         super().crash()
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 20.0) -> str:
+    def run(self, command: Sequence[str], *, timeout_seconds: float = 60.0) -> str:
         outer, sshd = processes.tree(self._leader.pid)[:2] if self._leader else (0, 0)
         variables = self.session_environment() | {"HOME": f"/home/{self.control_account}"}
         environment = [f"{key}={value}" for key, value in variables.items()]
@@ -88,7 +88,7 @@ def allowed_here() -> bool:
     attempt = ["sh", "-c", 'mount --bind /dev/null /dev/zero && exec "$@"', "sh", *inner]
     try:
         done = subprocess.run(
-            [*_UNSHARE, "--", *attempt], capture_output=True, timeout=10.0, cwd="/"
+            [*_UNSHARE, "--", *attempt], capture_output=True, timeout=60.0, cwd="/"
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

@@ -172,7 +172,7 @@ class BootedMachine:
     def pids(self) -> list[int]:
         return processes.tree(self._guest.pid) if self._guest else []
 
-    def run(self, command: Sequence[str], *, timeout_seconds: float = 20.0) -> str:
+    def run(self, command: Sequence[str], *, timeout_seconds: float = 60.0) -> str:
         if self._guest is None:
             raise RuntimeError(f"{self.spec.instance_id} is off")
         return self._guest.run(command, timeout_seconds)
