@@ -19,6 +19,7 @@ def server_config(
         "WORKER_SECURITY_GROUPS": [worker_group_id],
         "KEY_NAME": key_pair_name(settings.cluster_name),
         "WORKER_USERNAME": settings.worker_username,
+        "NOTEBOOK_USERNAME": settings.notebook_username,
         "WORKER_EBS_SIZE": settings.root_disk_gib,
         "USER_HOME_EBS_SIZE": settings.home_disk_gib,
         "JUPYTER_NOTEBOOK_TIMEOUT": settings.idle_timeout_seconds,

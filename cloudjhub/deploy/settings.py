@@ -194,6 +194,12 @@ class Settings(ManagerLogin):
         pattern=_ACCOUNT_NAME,
         description="login of users' machines, for the hub; empty: as their distribution has it",
     )
+    notebook_username: str = Field(
+        default="jupyter",
+        alias="NOTEBOOK_USERNAME",
+        pattern=_ACCOUNT_NAME,
+        description="account of users' machines that owns the home and runs notebooks",
+    )
     server_owner: str = Field(
         default="",
         alias="SERVER_OWNER",

@@ -32,8 +32,10 @@ def run(site: Site, role: str, request: Request) -> Machine:
             if error.code in _USED_TOKEN:
                 continue
             raise
-        if machine.state not in GONE:
-            return machine
+        # The answer to a token that was used may show the machine as it was then.
+        now = machines.machine(site.ec2, machine.id) or machine
+        if now.state not in GONE:
+            return now
     raise CloudJHubError(
         f"{_ATTEMPTS} machines with the role {role} were made and are gone.",
         f"Look at them in the EC2 console; then run scripts/teardown.py {site.cluster}.",

@@ -6,7 +6,7 @@ from cloudjhub.account import images, machines
 from cloudjhub.account.images import MachineImage
 from cloudjhub.account.machines import Machine
 from cloudjhub.deploy import requests
-from cloudjhub.deploy.findings import Refused, errors_among
+from cloudjhub.deploy.findings import errors_among
 from cloudjhub.deploy.provision import worker as provision
 from cloudjhub.deploy.provision.worker import WorkerPlan
 from cloudjhub.deploy.steps import reach, runs
@@ -79,7 +79,7 @@ def worker_plan(site: Site) -> WorkerPlan:
     """What users' machines are to have."""
     path = site.settings.worker_requirements
     text = Path(path).expanduser().read_text(encoding="utf-8") if path else ""
-    return WorkerPlan(requirements=text)
+    return WorkerPlan(notebook_username=site.settings.notebook_username, requirements=text)
 
 
 def make(site: Site) -> MachineImage:
@@ -110,8 +110,11 @@ def _look_at_custom(site: Site) -> None:
         found = provision.check_worker(session, worker_plan(site))
     for finding in found:
         site.say(str(finding))
-    if errors := errors_among(found):
-        raise Refused(errors)
+    if errors_among(found):
+        raise CloudJHubError(
+            f"{site.settings.custom_worker_ami} lacks what users' machines need; see above.",
+            "Mend it and name the new AMI, or leave CUSTOM_WORKER_AMI empty to have one made.",
+        )
 
 
 class _Listed:
