@@ -9,12 +9,13 @@ from cloudjhub.deploy.findings import Finding, errors_among
 
 #: what calls of AWS begin with that change nothing
 READS = ("Describe", "Get", "List")
+_WHO = {"EC2_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"}
 
 
 def findings(account: Account, **changes: str) -> list[Finding]:
     """What all checks say; and that they made nothing."""
     settings = account.settings(**changes)
-    clients = account.clients if "EC2_ENDPOINT_URL" not in changes else Clients(settings.access)
+    clients = account.clients if not changes.keys() & _WHO else Clients(settings.access)
     account.ec2.reset_calls()
     found = list(everything.look(World(settings, clients)))
     made = {

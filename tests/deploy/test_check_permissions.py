@@ -1,0 +1,88 @@
+"""What an operator may not do is found before a launch, on an EC2 that enforces policies."""
+
+from typing import Any
+
+import pytest
+from deploy.looking import findings
+from deploy.networks import Account
+from local import identities
+from local.identities import allow, user_with
+
+from cloudjhub.deploy import launch
+from cloudjhub.deploy.findings import errors_among
+from cloudjhub.naming import role_tags
+from cloudjhub.policy import documents
+
+OPERATOR = documents.operator(identities.place("class1"))
+
+
+def found_as(account: Account, *policies: dict[str, Any]) -> list[tuple[str, str]]:
+    """Level and place of what is found with these policies alone, without the usual notes."""
+    key = user_with(account, *policies)  # type: ignore[arg-type]
+    return [
+        (each.level, each.where)
+        for each in findings(account, AWS_ACCESS_KEY_ID=key)
+        if each.where.split()[0] not in ("BASE_AMI", "HTTPS", "USERLIST", "quota")
+    ]
+
+
+def denied(*actions: str) -> dict[str, Any]:
+    statement = {"Effect": "Deny", "Action": list(actions), "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def test_the_operators_policy_is_enough_to_check(account: Account):
+    # Without a security group of ours, EC2 takes the default one, which the policy refuses.
+    assert found_as(account, OPERATOR) == [("note", "permission ec2:RunInstances")]
+
+
+def test_with_the_clusters_groups_launching_is_tried(account: Account):
+    made = account.api.create_security_group(
+        GroupName="cloudjhub-class1-manager",
+        Description="ours",
+        VpcId=account.vpc,
+        TagSpecifications=[
+            {
+                "ResourceType": "security-group",
+                "Tags": [
+                    {"Key": key, "Value": value}
+                    for key, value in role_tags("class1", "manager").items()
+                ],
+            }
+        ],
+    )["GroupId"]
+    try:
+        assert found_as(account, OPERATOR) == []
+        refused = found_as(account, OPERATOR, denied("ec2:RunInstances"))
+        assert refused == [("error", "permission ec2:RunInstances")]
+    finally:
+        account.api.delete_security_group(GroupId=made)
+
+
+@pytest.mark.parametrize(
+    "action", ["CreateSecurityGroup", "AllocateAddress", "ImportKeyPair", "CreateTags"]
+)
+def test_a_missing_permission_to_make_things_is_named(account: Account, action: str):
+    errors = [
+        where
+        for level, where in found_as(account, OPERATOR, denied(f"ec2:{action}"))
+        if level == "error"
+    ]
+    if action == "CreateTags":  # needed for each of them
+        assert len(errors) == 3
+    else:
+        assert errors == [f"permission ec2:{action}"]
+
+
+def test_who_may_not_even_look_is_told_what_to_allow(account: Account):
+    key = user_with(account, allow("sts:GetCallerIdentity"))  # type: ignore[arg-type]
+    errors = errors_among(findings(account, AWS_ACCESS_KEY_ID=key))
+    assert any("You are not allowed to call DescribeImages." in each.what for each in errors)
+    assert any("Add DescribeSubnets to your policy" in each.remedy for each in errors)
+
+
+def test_nobody_is_launched_for_with_unknown_credentials(
+    account: Account, capsys: pytest.CaptureFixture[str]
+):
+    assert launch.main(account.arguments(AWS_ACCESS_KEY_ID="AKIAUNKNOWN")) == 2
+    assert "AWS does not accept these credentials." in capsys.readouterr().err
