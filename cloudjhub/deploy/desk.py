@@ -1,5 +1,6 @@
 """What the verbs after a launch share: one cluster's lists and removals, and how a verb ends."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -94,6 +95,10 @@ def ended(act: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         complain("Interrupted. Run it again, and it goes on from where it was.")
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has ended; Python would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
 
 
 def agreed(question: str, answer: str) -> bool:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import subprocess
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -53,6 +55,21 @@ def test_programs_get_the_same_as_json(place: Place):
     assert data["usd_per_hour_now"] > 2 * per_machine
     at_rest = data["manager"]["usd_per_hour"] * data["hours_per_month"]
     assert data["usd_per_month_at_rest"] > at_rest
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_early_is_no_fault(place: Place):
+    place.cluster("class1", [])
+    command = " ".join(map(shlex.quote, place.command("status.py", "class1", "--json")))
+    done = subprocess.run(
+        ["sh", "-c", f"{command} | true"],
+        env=place.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == ""
 
 
 @pytest.mark.slow
