@@ -6,16 +6,18 @@ Its machines are none, so what is done on them over SSH is left out here; tests/
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deploy.networks import Account
+from local import identities
 
 from cloudjhub import aws
 from cloudjhub.account import groups
+from cloudjhub.account.clients import Clients
 from cloudjhub.account.machines import Machine, Request, run_arguments
 from cloudjhub.deploy import launch, waiting
 from cloudjhub.deploy.provision.manager import ManagerFacts
@@ -30,6 +32,7 @@ from cloudjhub.deploy.steps import (
 )
 from cloudjhub.deploy.steps.site import Site
 from cloudjhub.errors import EC2Error
+from cloudjhub.policy import documents
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +59,7 @@ class Machines:
 
     def __init__(self) -> None:
         self.failure: BaseException | None = None
+        self.before_failure: Callable[[], None] = lambda: None
         self.set_up: Counter[str] = Counter()
 
     @contextmanager
@@ -66,6 +70,7 @@ class Machines:
     def provision_worker(self, session: str, *rest: Any) -> None:
         self.set_up["worker"] += 1
         if self.failure:
+            self.before_failure()
             raise self.failure
 
     def provision_manager(self, session: str, plan: Any, say: Any) -> ManagerFacts:
@@ -144,6 +149,19 @@ def test_a_launch_makes_one_cluster(
     assert "scripts/teardown.py plain" in said and "$0.0416" in said
     done = re.findall("^done: (.*) \\(", said, re.MULTILINE)
     assert done == [step.name for step in launch.STEPS]
+
+
+def test_the_operators_policy_is_enough(
+    account: Account, machines: Machines, monkeypatch: pytest.MonkeyPatch
+):
+    policy = documents.operator(identities.place("least"))
+    key = identities.user_with(account, policy)  # type: ignore[arg-type]
+    monkeypatch.setattr(launch, "Clients", Clients)
+    machines.failure = ProvisionError("No package server answers.")
+    assert run(account, "least", AWS_ACCESS_KEY_ID=key) == 1
+    machines.failure = None
+    assert run(account, "least", AWS_ACCESS_KEY_ID=key) == 0
+    assert what_exists(account, "least") == ONE_CLUSTER
 
 
 def test_no_secret_is_printed_or_logged(
@@ -333,6 +351,42 @@ def test_killed_after_any_change_and_run_again_it_is_one_cluster(
             run(account, cluster)
         assert run(account, cluster) == 0
         assert what_exists(account, cluster) == ONE_CLUSTER, number
+
+
+def test_without_a_network_it_says_so_and_can_go_on(
+    account: Account, machines: Machines, capsys: pytest.CaptureFixture[str]
+):
+    faults = account.ec2.faults
+    machines.failure = ProvisionError("The connection broke.")
+    machines.before_failure = lambda: faults.unreachable("reset")
+    try:
+        assert run(account, "unplugged") == 1
+    finally:
+        faults.clear()
+    said = capsys.readouterr().err
+    assert "a builder may still run" in said and "AWS cannot be asked just now" in said
+    assert what_exists(account, "unplugged")["builder"] == 1
+    machines.failure = None
+    assert run(account, "unplugged") == 0
+    assert what_exists(account, "unplugged") == ONE_CLUSTER
+
+
+def test_a_profile_that_ec2_learns_of_late_is_waited_for(account: Account, machines: Machines):
+    account.ec2.faults.profile_lag(1.0)
+    try:
+        assert run(account, "late") == 0
+    finally:
+        account.ec2.faults.profile_lag(0.0)
+    assert what_exists(account, "late") == ONE_CLUSTER
+
+
+def test_machines_that_ec2_lists_late_are_not_made_twice(account: Account, machines: Machines):
+    account.ec2.faults.lag(1.0)
+    try:
+        assert run(account, "lagging") == 0
+    finally:
+        account.ec2.faults.lag(0.0)
+    assert what_exists(account, "lagging") == ONE_CLUSTER
 
 
 # -- details
