@@ -1,15 +1,17 @@
 """An image of users' machines, and a manager, made over SSH on machines that boot.
 
-Packages are downloaded for real, so there is one of each, and a test for each thing to be seen on it.
+Packages are downloaded for real, so there is one of each, and several tests look at it.
 """
 
 import json
+import shutil
 import ssl
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from machines.clouds import BootedCloud
@@ -36,6 +38,7 @@ from cloudjhub.userlist import Listed
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 PLAN = WorkerPlan(requirements="# of the class\ncowsay==6.1\n")
+CHECKOUT = Path(__file__).parents[2]
 PYTHON = "/opt/cloudjhub/bin/python"
 
 
@@ -168,7 +171,7 @@ _TRUSTING.check_hostname, _TRUSTING.verify_mode = False, ssl.CERT_NONE
 
 
 @pytest.fixture(scope="module")
-def manager(cloud: BootedCloud) -> Iterator[Manager]:
+def manager(cloud: BootedCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
     instance_id = cloud.booted()
     address = cloud.instance(instance_id)["PrivateIpAddress"]
     server_config = {
@@ -180,12 +183,22 @@ def manager(cloud: BootedCloud) -> Iterator[Manager]:
         public_address=address,
         userlist=(Listed("ann", True), Listed("bob")),
         https=SelfSigned(),
+        checkout=_copy_of_checkout(tmp_path_factory.mktemp("checkout")),
     )
     with logged_in(cloud, instance_id) as session:
         public_key = make_worker_key(session)
         facts = provision_manager(session, plan)
     yield Manager(cloud, instance_id, plan, facts, public_key)
     cloud.terminate(instance_id)
+
+
+def _copy_of_checkout(folder: Path) -> Path:
+    """Whatever is edited meanwhile, the second run is with the same sources."""
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "jupyterhub_config.py"):
+        shutil.copy2(CHECKOUT / name, folder / name)
+    skipped = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "cloudjhub", folder / "cloudjhub", ignore=skipped)
+    return folder
 
 
 def test_the_hub_answers_over_https_only(manager):

@@ -29,16 +29,26 @@ TAIL_LINES = 40
 # in it can swallow the rest, and a connection that breaks while it travels runs nothing.
 _COMMON = """
 set -euo pipefail
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+export LC_ALL=C.UTF-8 HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1
 umask 022
 cd /
 exec 9>/run/cloudjhub-provision.lock
 flock --timeout 900 9 || { echo "An earlier run on this machine does not end." >&2; exit 75; }
 phase() { printf '%s%s\\n' 'cloudjhub-phase:' "$1"; }
 answer() { printf '\\n%s%s\\n' 'cloudjhub-answer:' "$1"; }
+# The first boot and unattended upgrades install packages too; not every lock can be waited for.
+patiently() {
+    until words=$("$@" 2>&1); do
+        case "$words" in *" lock"*) ;; *) printf '%s\\n' "$words" >&2; return 1 ;; esac
+        [ "$SECONDS" -lt 900 ] || { printf '%s\\n' "$words" >&2; return 1; }
+        phase "waiting for another installation of packages to end"
+        sleep 5
+    done
+}
 apt_install() {
-    dpkg --configure -a
-    apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 update
+    patiently dpkg --configure -a
+    patiently apt-get -qq -o Acquire::Retries=3 update
     apt-get -qq -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \\
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \\
         install --no-install-recommends "$@" 9>&-
