@@ -68,6 +68,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     except CloudJHubError as error:
         print(f"error: {error.advice}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        # The steps answer it themselves; before them, everything is only looked at.
+        print("Interrupted. Nothing was created or changed.", file=sys.stderr)
+        return FAILED
 
 
 def _parser(prog: str | None) -> argparse.ArgumentParser:

@@ -1,13 +1,15 @@
 """The three groups and their rules. Deleted in the order manager, worker, manager2, no group
 is refused for another that refers to it."""
 
+from functools import partial
+
 from cloudjhub.account import groups
 from cloudjhub.account.groups import Rule
 from cloudjhub.account.network import EVERYWHERE
 from cloudjhub.deploy import own_address
 from cloudjhub.deploy.steps.site import Site
 from cloudjhub.deploy.waiting import known, wait_for
-from cloudjhub.errors import CloudJHubError
+from cloudjhub.errors import CloudJHubError, EC2Error
 from cloudjhub.naming import MANAGER2_ROLE, MANAGER_ROLE, WORKER_ROLE, resource_name
 
 SSH_PORT, HTTP_PORT, HTTPS_PORT = 22, 80, 443
@@ -59,9 +61,20 @@ def _ensure_group(site: Site, role: str) -> str:
     if found := site.groups().get(role):
         return found.id
     name = resource_name(site.cluster, role)
-    return groups.create(
-        site.ec2, name, _DESCRIPTIONS[role], vpc_id=site.vpc_id, tags=site.tags(role)
-    )
+    try:
+        return groups.create(
+            site.ec2, name, _DESCRIPTIONS[role], vpc_id=site.vpc_id, tags=site.tags(role)
+        )
+    except EC2Error as error:
+        if error.code != "InvalidGroup.Duplicate":
+            raise
+    # Made a moment ago by a run that was killed, and not listed yet.
+    return wait_for(f"EC2 listing {name}", partial(_id_of, site, role), seconds=_KNOWN_SECONDS)
+
+
+def _id_of(site: Site, role: str) -> str | None:
+    found = site.groups().get(role)
+    return found.id if found else None
 
 
 def _ssh_from(site: Site) -> str:

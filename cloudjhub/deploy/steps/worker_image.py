@@ -12,7 +12,7 @@ from cloudjhub.deploy.provision.worker import WorkerPlan
 from cloudjhub.deploy.steps import reach, runs
 from cloudjhub.deploy.steps.site import Site, there
 from cloudjhub.deploy.waiting import wait_for
-from cloudjhub.errors import CloudJHubError
+from cloudjhub.errors import CloudJHubError, EC2Error
 from cloudjhub.naming import (
     BUILD_TAG,
     BUILDER_ROLE,
@@ -22,6 +22,7 @@ from cloudjhub.naming import (
 )
 
 _IMAGE_SECONDS = 3600
+_LISTED_SECONDS = 120
 #: values of the tag: nobody can log in any more, and whether it may be imaged
 _CLEANING, _CLEAN = "cleaning", "clean"
 
@@ -89,9 +90,15 @@ def make(site: Site) -> MachineImage:
         _set_up(site, builder)
     runs.wait_stopped(site, builder)
     name = f"{resource_name(site.cluster, WORKER_IMAGE_ROLE)}-{builder.id}"
-    made = images.create(site.ec2, builder.id, name, site.tags(WORKER_IMAGE_ROLE))
+    try:
+        made = images.create(site.ec2, builder.id, name, site.tags(WORKER_IMAGE_ROLE))
+    except EC2Error as error:
+        if error.code != "InvalidAMIName.Duplicate":
+            raise
+        # Of this builder, by a run that was killed a moment ago; not listed yet.
+        return wait_for(f"EC2 listing {name}", site.worker_image, seconds=_LISTED_SECONDS)
     look = _Listed(site, made)
-    return wait_for(f"EC2 listing the new AMI {made}", look, seconds=_IMAGE_SECONDS)
+    return wait_for(f"EC2 listing the new AMI {made}", look, seconds=_LISTED_SECONDS)
 
 
 def _set_up(site: Site, builder: Machine) -> None:
