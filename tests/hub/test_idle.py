@@ -40,6 +40,6 @@ async def test_idle_machines_are_stopped_and_others_are_not(site):
         assert status == 200
         return await site.server("student01") is None
 
-    await site.until("the idle server to be stopped", idle_one_is_gone, 180)
+    await site.until("the idle server to be stopped", idle_one_is_gone)
     await site.machine_stopped("student01")
     assert await site.machine_state("student02") == "running"

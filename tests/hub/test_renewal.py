@@ -58,7 +58,7 @@ async def ended(site: Site, machine: str) -> None:
     async def gone() -> bool:
         return machine not in {m["InstanceId"] for m in await site.machines()}
 
-    await site.until(f"{machine} to be terminated", gone, 60)
+    await site.until(f"{machine} to be terminated", gone)
 
 
 async def test_the_next_start_is_on_a_machine_of_the_new_ami_with_the_same_files(site: Site):
