@@ -285,17 +285,17 @@ def test_doing_it_again_restarts_nothing_that_did_not_change(manager):
 def test_a_certificate_of_the_operators_is_taken_by_a_reload(manager):
     new = "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=hub -addext "
     new += (
-        f"subjectAltName=IP:{manager.plan.public_address} -keyout /root/new.key -out /root/new.crt"
+        f"subjectAltName=IP:{manager.plan.public_address} -keyout /srv/new.key -out /srv/new.crt"
     )
-    manager.inside(f"{new} 2>/dev/null; cp /root/new.crt /etc/jupyterhub/ssl/hub.crt")
+    manager.inside(f"{new} 2>/dev/null; cp /srv/new.crt /etc/jupyterhub/ssl/hub.crt")
     # With half of it in place nothing changes.
     assert "no" in manager.inside("systemctl reload caddy 2>/dev/null || echo no")
     assert JUPYTERHUB_VERSION in manager.page("/hub/api/")
-    manager.inside("cp /root/new.key /etc/jupyterhub/ssl/hub.key; systemctl reload caddy")
+    manager.inside("cp /srv/new.key /etc/jupyterhub/ssl/hub.key; systemctl reload caddy")
     address = (manager.plan.public_address, 443)
     assert (
         ssl.get_server_certificate(address).split()
-        == manager.inside("openssl x509 -in /root/new.crt").split()
+        == manager.inside("openssl x509 -in /srv/new.crt").split()
     )
 
 
