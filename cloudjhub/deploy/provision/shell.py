@@ -20,7 +20,6 @@ Say = Callable[[str], None]
 ANSWER = "cloudjhub-answer:"
 # Lines that say what is done next; all others are a program's own.
 PHASE = "cloudjhub-phase:"
-# Of one run of two halves a minute apart, the second waits for the first (see _COMMON).
 SCRIPT_SECONDS = 1800.0
 PUT_SECONDS = 120.0
 TAIL_LINES = 40
@@ -33,9 +32,13 @@ export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
 export LC_ALL=C.UTF-8 HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1
 umask 022
 cd /
-exec 9>/run/cloudjhub-provision.lock
-flock --timeout 900 9 || { echo "An earlier run on this machine does not end." >&2; exit 75; }
 phase() { printf '%s%s\\n' 'cloudjhub-phase:' "$1"; }
+exec 9>/run/cloudjhub-provision.lock
+# What a launch that was cut off began goes on to its end there.
+if ! flock --nonblock 9; then
+    phase "an earlier run is still at work on this machine; waiting for it"
+    flock --timeout 900 9 || { echo "An earlier run on this machine does not end." >&2; exit 75; }
+fi
 answer() { printf '\\n%s%s\\n' 'cloudjhub-answer:' "$1"; }
 # The first boot and unattended upgrades install packages too; not every lock can be waited for.
 patiently() {
