@@ -1,5 +1,6 @@
 """What a waiting operator sees: a live line on a terminal, plain lines elsewhere; and a log."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Progress:
     def show(self, text: str) -> None:
         """The live line: overwritten by the next, erased by the next written line."""
         with self._lock:
-            self._shown = text[:_WIDTH]
+            self._shown = text[: min(_WIDTH, shutil.get_terminal_size().columns - 1)]
             self._stream.write(f"{_CLEAR}{self._shown}")
             self._stream.flush()
 

@@ -21,12 +21,18 @@ def test_plain_lines_where_there_is_no_terminal():
     assert len(log.getvalue().splitlines()) == 4
 
 
-def test_a_live_line_says_how_long_it_takes_and_what_a_machine_says():
+def test_a_live_line_says_how_long_it_takes_and_what_a_machine_says(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("COLUMNS", "80")
     seen = io.StringIO()
     progress = Progress(seen, live=True)
     progress.say("  Collecting jupyterlab")
     progress.show(f"worker AMI: 7 s of usually 8 min 0 s  {progress.detail}")
     assert seen.getvalue() == "\r\x1b[Kworker AMI: 7 s of usually 8 min 0 s  Collecting jupyterlab"
+    monkeypatch.setenv("COLUMNS", "11")
+    progress.show("worker AMI: 7 s")
+    assert seen.getvalue().endswith("\r\x1b[Kworker AMI")
     progress.say("stops")
     assert seen.getvalue().endswith("\r\x1b[K  stops\n")
 

@@ -56,7 +56,10 @@ def ensure(site: Site) -> None:
         if builder_needed(site):
             _look_at_custom(site)
         return
-    wait_available(site, site.worker_image() or make(site))
+    image = site.worker_image()
+    if image:
+        site.say(f"takes the AMI of an earlier run, {image.id}")
+    wait_available(site, image or make(site))
 
 
 def wait_available(site: Site, image: MachineImage) -> None:
