@@ -27,6 +27,15 @@ def serve(state: Path, *options: str) -> tuple[subprocess.Popen[str], dict[str, 
         stderr=subprocess.STDOUT,
         text=True,
     )
+    try:
+        return server, *said_by(server)
+    except BaseException:
+        server.terminate()
+        raise
+
+
+def said_by(server: subprocess.Popen[str]) -> tuple[dict[str, str], str]:
+    """What it tells to export, and everything that it printed until then."""
     assert server.stdout is not None
     exported, printed = {}, ""
     while len(exported) < 4:
@@ -35,7 +44,7 @@ def serve(state: Path, *options: str) -> tuple[subprocess.Popen[str], dict[str, 
         printed += line
         if line.startswith("export "):
             exported |= dict(part.split("=", 1) for part in line.split()[1:])
-    return server, exported, printed
+    return exported, printed
 
 
 def test_everything_is_there_again(make_cloud: Callable[..., Cloud]) -> None:
