@@ -12,6 +12,7 @@ Mended here, of jupyterhub-nativeauthenticator 1.3.0 (and of its main branch at 
 """
 
 import asyncio
+import hmac
 import re
 from typing import Any
 
@@ -39,6 +40,14 @@ class ListedAuthenticator(NativeAuthenticator):
         config=True,
         help="File of the hub's account with the hashes of one-time passwords. "
         "A change takes effect when the hub is restarted.",
+    )
+
+    signup_code = Unicode(
+        "",
+        config=True,
+        help="A word that the class is told. Where there is one, whoever is listed signs up with "
+        "it and is in, and without it waits for an admin: a stranger who knows the names cannot "
+        "take them. Empty: no such word. A change takes effect when the hub is restarted.",
     )
 
     @default("minimum_password_length")
@@ -95,7 +104,9 @@ class ListedAuthenticator(NativeAuthenticator):
         """Long enough, not too long for bcrypt, not one of those that everybody takes."""
         return fits_bcrypt(password) and super().is_password_strong(password)
 
-    def create_user(self, username: str, password: str, **more: Any) -> UserInfo | None:
+    def create_user(
+        self, username: str, password: str, signup_code: str = "", **more: Any
+    ) -> UserInfo | None:
         """A new account; None where the name or the password will not do."""
         name = self.normalize_username(username)
         fine = self.validate_username(name) and self.is_password_strong(password)
@@ -108,7 +119,9 @@ class ListedAuthenticator(NativeAuthenticator):
             return None
         # nativeauthenticator asks the database once for every account there is.
         listed = name in self.allowed_users or name in self.admin_users
-        user = UserInfo(username=name, password=hashed(password), is_authorized=listed)
+        knows = hmac.compare_digest(signup_code.strip().encode(), self.signup_code.encode())
+        allowed = listed and (knows or not self.signup_code)
+        user = UserInfo(username=name, password=hashed(password), is_authorized=allowed)
         self.db.add(user)
         self.db.commit()
         return user

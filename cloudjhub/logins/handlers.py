@@ -41,16 +41,25 @@ class ListedLoginHandler(JupyterHubLoginHandler, LocalBase):
 class ListedSignUpHandler(SignUpHandler):
     """nativeauthenticator's sign-up, with words of ours and without what is not in use."""
 
+    async def get(self) -> None:
+        """The form."""
+        if not self.authenticator.enable_signup:
+            raise web.HTTPError(404)
+        self.finish(await self._form())
+
+    async def _form(self, **more: str) -> str:
+        asks_code = bool(self.authenticator.signup_code)
+        return await self.render_template("signup.html", asks_code=asks_code, **more)
+
     async def post(self) -> None:
         """Make an account, or say why not."""
+        if not self.authenticator.enable_signup:
+            raise web.HTTPError(404)
         name = self.authenticator.normalize_username(self.get_body_argument("username", ""))
         password = self.get_body_argument("signup_password", "", strip=False)
         again = self.get_body_argument("signup_password_confirmation", "", strip=False)
         alert, words = self._made(name, password, again)
-        html = await self.render_template(
-            "signup.html", alert=alert, result_message=words, username=name
-        )
-        self.finish(html)
+        self.finish(await self._form(alert=alert, result_message=words, username=name))
 
     def _made(self, name: str, password: str, again: str) -> tuple[str, str]:
         authenticator = self.authenticator
@@ -70,7 +79,8 @@ class ListedSignUpHandler(SignUpHandler):
             return "danger", "The two passwords differ."
         if not authenticator.is_password_strong(password):
             return "danger", "This password will not do. " + password_rule(self)
-        user = authenticator.create_user(name, password)
+        code = self.get_body_argument("signup_code", "")
+        user = authenticator.create_user(name, password, signup_code=code)
         if user is None:
             return "danger", "No account could be made."
         if user.is_authorized:

@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from sites import BRISK, Site
+from sites import BRISK, Site, running_site
 from yarl import URL
 
 from cloudjhub.demo.browserless import HubUser, HubUserError
@@ -44,13 +44,16 @@ class Visitor(HubUser):
         async with self._http.post(self.url.join(URL(page)), data=form) as answer:
             return answer.status, html.unescape(await answer.text())
 
-    async def sign_up(self, password: str = GOOD, again: str | None = None) -> str:
+    async def sign_up(
+        self, password: str = GOOD, again: str | None = None, signup_code: str = ""
+    ) -> str:
         """What the page says to it."""
         status, text = await self.fill_in(
             "/hub/signup",
             username=self.name,
             signup_password=password,
             signup_password_confirmation=password if again is None else again,
+            signup_code=signup_code,
         )
         assert status == 200, text
         return re.search(r'id="signup-result"[^>]*>(.*?)<', text, re.DOTALL)[1]
@@ -164,6 +167,19 @@ async def test_a_one_time_password_also_replaces_a_forgotten_one(site, capsys):
         await person.choose(given, GOOD)
     await may_log_in(site, "listed04")
     assert "Invalid" in await refused(site, "listed04", "the forgotten password")
+
+
+async def test_a_word_of_the_class_keeps_strangers_from_listed_names(tmp_path):
+    config = SITE["more_config"] + 'c.ListedAuthenticator.signup_code = "heron"\n'
+    async with running_site(tmp_path, users=SITE["users"], more_config=config) as site:
+        for name, code, words in [
+            ("listed01", "heron", "log in"),
+            ("listed02", "egret", "lets you in"),
+            ("listed03", "", "lets you in"),
+            ("stranger", "heron", "lets you in"),
+        ]:
+            async with Visitor(site.demo.url, name, "") as person:
+                assert words in await person.sign_up(signup_code=code)
 
 
 async def test_who_was_added_in_bulk_signs_up_and_is_in(site):
