@@ -184,13 +184,21 @@ class Inventory:
 
     @property
     def homes(self) -> list[DiskFound]:
-        """Volumes with somebody's files."""
-        return [disk for disk in self.disks if disk.is_home and disk.goes_with is None]
+        """Volumes with somebody's files: by their own tags, or as the home of their machine."""
+        held = {m.home_volume_id for m in self.machines if was_somebodys(dict(m.tags))}
+        lasting = [disk for disk in self.disks if disk.goes_with is None]
+        return [disk for disk in lasting if disk.is_home or disk.id in held]
 
     @property
     def blanks(self) -> list[DiskFound]:
         """Homes that nobody ever had."""
-        return [disk for disk in self.disks if disk.is_blank]
+        return [disk for disk in self.other_disks if disk.is_blank]
+
+    @property
+    def other_disks(self) -> list[DiskFound]:
+        """Volumes that hold nobody's files."""
+        homes = {disk.id for disk in self.homes}
+        return [disk for disk in self.disks if disk.id not in homes]
 
     def with_role(self, role: str) -> list[MachineFound]:
         """Machines of that role, oldest first."""

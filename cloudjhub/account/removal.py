@@ -23,13 +23,24 @@ from cloudjhub.account.listing import checked_name
 from cloudjhub.aws import Service
 from cloudjhub.ec2_values import tag_list
 from cloudjhub.errors import EC2Error, EC2Throttled, EC2Unreachable
-from cloudjhub.naming import CLUSTER_TAG, HOME_SNAPSHOT_ROLE, LAST_OF_TAG, ROLE_TAG
+from cloudjhub.naming import (
+    CLUSTER_TAG,
+    HOME_SNAPSHOT_ROLE,
+    HOST_KEY_TAG,
+    LAST_OF_TAG,
+    NAME_TAG,
+    RETIRED_TAG,
+    ROLE_TAG,
+    SERVER_TAG,
+    USER_TAG,
+)
 
 #: the most that TerminateInstances takes
 BATCH = 1000
 # So many refusals one after the other, for one reason, speak for the rest.
 _ENOUGH_REFUSALS = 10
 
+_OWNERS = (USER_TAG, SERVER_TAG, HOST_KEY_TAG, RETIRED_TAG, NAME_TAG)
 _GONE = {
     "InvalidAllocationID.NotFound",
     "InvalidAMIID.NotFound",
@@ -82,6 +93,11 @@ class Removal:
         return refused
 
     # -- disks
+
+    def mark_home(self, disk: DiskFound, machine: MachineFound) -> None:
+        """Give a home that lost its tags those of its machine, which is about to end."""
+        owner = {key: value for key, value in self._own(machine).tags.items() if key in _OWNERS}
+        self._ec2.ask("create_tags", Resources=[self._own(disk).id], Tags=tag_list(owner))
 
     def snapshot(self, disk: DiskFound) -> str:
         """Begin a snapshot of a home that carries its owner's tags; gives its id."""

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from cloudjhub.account.inventory import DiskFound, MachineFound, SnapshotFound, Thing
 from cloudjhub.deploy.desk import Desk, counted, say, wait_until
 from cloudjhub.errors import EC2Error, NotPermitted
+from cloudjhub.naming import was_somebodys
 
 Homes = Literal["keep", "snapshot", "delete"]
 HOMES: tuple[Homes, ...] = ("keep", "snapshot", "delete")
@@ -81,6 +82,7 @@ class Removing:
         if not machines:
             return True
         say(f"Terminating {counted(len(machines), 'machine')} ...")
+        self._mark_homes(machines)
         refused = self._desk.removal.terminate(machines)
         if refused:
             # Of one that is gone EC2 tells a policy with tags in it only that it is not allowed.
@@ -90,6 +92,14 @@ class Removing:
             self.remains.add(f"machine {machine_id}", protection(error))
         going = {machine.id for machine in machines} - set(refused)
         return self._until_ended(going) and not refused
+
+    def _mark_homes(self, machines: Sequence[MachineFound]) -> None:
+        """Nobody shall take a home for blank, once the machine that told whose it is has ended."""
+        holders = {m.home_volume_id: m for m in machines if was_somebodys(dict(m.tags))}
+        for disk in self._desk.listing.disks() if holders else ():
+            if disk.id in holders and not disk.is_home:
+                self._desk.removal.mark_home(disk, holders[disk.id])
+                say(f"  Home {disk.id} has its owner's tags again")
 
     def _until_ended(self, going: set[str]) -> bool:
         told = len(going)

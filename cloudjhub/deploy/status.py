@@ -142,7 +142,7 @@ def _homes(found: Inventory, costs: Costs) -> str:
 
 
 def _rest(found: Inventory, costs: Costs) -> str:
-    others = [disk for disk in found.disks if disk not in found.homes]
+    others = found.other_disks
     lines = [f"Worker AMI {image.id} ({image.title}), {image.state}" for image in found.images]
     if others:
         what = counted(len(others), "other volume")
@@ -173,9 +173,7 @@ def as_data(found: Inventory, costs: Costs) -> dict[str, Any]:
         "machines": [_machine_data(machine, costs) for machine in found.workers],
         "builders": [_machine_data(machine, costs) for machine in found.builders],
         "homes": [_disk_data(disk, costs) for disk in found.homes],
-        "other_volumes": [
-            _disk_data(disk, costs) for disk in found.disks if disk not in found.homes
-        ],
+        "other_volumes": [_disk_data(disk, costs) for disk in found.other_disks],
         "images": [{"id": image.id, "state": image.state} for image in found.images],
         "snapshots": [
             {"id": each.id, "state": each.state, "volume": each.volume_id, "owner": each.owner}

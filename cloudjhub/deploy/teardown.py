@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from cloudjhub.account.inventory import DiskFound, GroupFound, Inventory, SnapshotFound, Thing
+from cloudjhub.account.inventory import GroupFound, Inventory, SnapshotFound, Thing
 from cloudjhub.deploy import sources
 from cloudjhub.deploy.costs import Costs
 from cloudjhub.deploy.desk import (
@@ -88,11 +88,6 @@ def image_snapshots(found: Inventory) -> list[SnapshotFound]:
     return [snapshot for snapshot in found.snapshots if not snapshot.is_of_home]
 
 
-def other_disks(found: Inventory) -> list[DiskFound]:
-    """Volumes that hold nobody's files."""
-    return [disk for disk in found.disks if not disk.is_home]
-
-
 def plan_text(found: Inventory, homes: Homes, costs: Costs) -> str:
     """What goes, what stays and what that costs."""
     rows = [(kind, thing.id, name) for kind, thing, name in _going(found)]
@@ -115,7 +110,7 @@ def _going(found: Inventory) -> list[tuple[str, Thing, str]]:
     gone_with = {machine.id for machine in found.machines}
     return [
         *(("machine", m, f"{m.name or m.role} ({state_text(m)})") for m in [*others, *machines]),
-        *(("volume", d, d.name) for d in other_disks(found) if d.goes_with not in gone_with),
+        *(("volume", d, d.name) for d in found.other_disks if d.goes_with not in gone_with),
         *(("AMI", image, image.title) for image in found.images),
         *(("snapshot", each, each.name) for each in image_snapshots(found)),
         *(("address", address, address.ip) for address in found.addresses),
@@ -163,7 +158,7 @@ class Teardown:
     def _disks(self) -> None:
         found = self._at.listing.everything()
         self._removing.homes(found.homes, self._homes)
-        self._removing.blanks(other_disks(found))
+        self._removing.blanks(found.other_disks)
 
     def _images(self) -> None:
         found, removal = self._at.listing.everything(), self._at.removal

@@ -75,6 +75,19 @@ def test_homes_can_be_kept_as_snapshots_and_deleted_in_the_end(place: Place):
     assert made.homes
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("said", ["Terminating 3 machines", "owner's tags again", "Deleted AMI"])
+def test_a_home_that_lost_its_tags_is_not_taken_for_a_blank_one(place: Place, said: str):
+    made, _ = crowded(place)
+    lost = [{"Key": f"cloudjhub:{key}"} for key in ("user", "server", "host-key")]
+    place.api.delete_tags(Resources=[made.homes["ada"]], Tags=lost)
+    assert place.killed_at(said, SCRIPT, "class1", "--yes")
+    done = place.run(SCRIPT, "class1", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(made.homes.values()) <= place.everything()["volumes"]
+    assert "Kept: 2 homes" in done.stdout
+
+
 STEPS = (
     "To be removed",
     "Terminating 1 machine",
