@@ -1,4 +1,4 @@
-"""docs/configuration.md, from the spawner's traits and the keys of server_config.json."""
+"""docs/configuration.md, from the spawner's traits and the keys of configuration and launch."""
 
 import inspect
 import json
@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from traitlets import Undefined
 
 from cloudjhub import InstanceSpawner
 from cloudjhub.config import ClusterConfig
+from cloudjhub.deploy.settings import Settings
 
 TARGET = Path(__file__).resolve().parent.parent / "docs/configuration.md"
 
@@ -18,7 +20,7 @@ HEAD = """# Configuration
 
 <!-- Written by scripts/make_docs from the code. Change the descriptions there. -->
 
-Two files say how a hub works:
+What a launch works from stands [below](#the-launch). Two files say how a hub works:
 
 - **`server_config.json`** says what the cluster works from. The launch writes it to
   `/etc/jupyterhub/server_config.json`; the environment variable `CLOUDJHUB_CONFIG` names another.
@@ -48,6 +50,18 @@ Sizes are GiB, times seconds. A key that is not in this list is refused.
 |---|---|---|
 """
 
+LAUNCH_HEAD = """
+## The launch
+
+Each is a flag of `launch_cluster/launch.py` (`--worker_instance_type` or `--worker-instance-type`), a
+variable of the environment (`CLOUDJHUB_WORKER_INSTANCE_TYPE`), a line of `launch_cluster/secure.py` and a
+key of `instance_config.json`; what comes first in this sentence wins. The four that are required are
+given by place: `launch.py CLUSTER_NAME BASE_AMI PRIVATE_SUBNET_ID PUBLIC_SUBNET_ID`.
+
+| key | default | what it says |
+|---|---|---|
+"""
+
 TRAITS_HEAD = """
 ## InstanceSpawner
 
@@ -56,11 +70,11 @@ The spawner's own settings in `jupyterhub_config.py`. Those of every JupyterHub 
 """
 
 
-def key_rows() -> list[str]:
-    """One table row for each key of server_config.json."""
+def key_rows(model: type[BaseModel]) -> list[str]:
+    """One table row for each key."""
     return [
         f"| `{info.alias}` | {key_default(info)} | {info.description} |"
-        for info in ClusterConfig.model_fields.values()
+        for info in model.model_fields.values()
     ]
 
 
@@ -91,7 +105,9 @@ def trait_section(name: str, trait: Any) -> str:
 def page() -> str:
     """The whole page."""
     sections = [trait_section(name, trait) for name, trait in sorted(spawner_traits().items())]
-    return HEAD + KEYS_HEAD + "\n".join(key_rows()) + "\n" + TRAITS_HEAD + "".join(sections)
+    keys = KEYS_HEAD + "\n".join(key_rows(ClusterConfig)) + "\n"
+    launch = LAUNCH_HEAD + "\n".join(key_rows(Settings)) + "\n"
+    return HEAD + keys + TRAITS_HEAD + "".join(sections) + launch
 
 
 def main() -> int:
