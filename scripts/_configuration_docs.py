@@ -53,10 +53,12 @@ Sizes are GiB, times seconds. A key that is not in this list is refused.
 LAUNCH_HEAD = """
 ## The launch
 
-Each is a flag of `launch_cluster/launch.py` (`--worker_instance_type` or `--worker-instance-type`), a
-variable of the environment (`CLOUDJHUB_WORKER_INSTANCE_TYPE`), a line of `launch_cluster/secure.py` and a
-key of `instance_config.json`; what comes first in this sentence wins. The four that are required are
-given by place: `launch.py CLUSTER_NAME BASE_AMI PRIVATE_SUBNET_ID PUBLIC_SUBNET_ID`.
+The four required ones are given by place:
+`launch.py CLUSTER_NAME BASE_AMI PRIVATE_SUBNET_ID PUBLIC_SUBNET_ID`. Every other is a flag
+(`--worker_instance_type` or `--worker-instance-type`). All can be variables of the environment
+(`CLOUDJHUB_WORKER_INSTANCE_TYPE`), lines of `launch_cluster/secure.py` and keys of
+`instance_config.json`. A flag wins over the environment, that over `secure.py`, and that over
+`instance_config.json`.
 
 | key | default | what it says |
 |---|---|---|
