@@ -10,13 +10,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from machines.clouds import BootedCloud
 
-from cloudjhub.deploy.provision.https import SelfSigned
+from cloudjhub.deploy.provision.https import Acme, SelfSigned
 from cloudjhub.deploy.provision.manager import (
     ManagerFacts,
     ManagerPlan,
@@ -284,9 +284,7 @@ def test_doing_it_again_restarts_nothing_that_did_not_change(manager):
 
 def test_a_certificate_of_the_operators_is_taken_by_a_reload(manager):
     new = "openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=hub -addext "
-    new += (
-        f"subjectAltName=IP:{manager.plan.public_address} -keyout /srv/new.key -out /srv/new.crt"
-    )
+    new += f"subjectAltName=IP:{manager.plan.public_address} -keyout /srv/new.key -out /srv/new.crt"
     manager.inside(f"{new} 2>/dev/null; cp /srv/new.crt /etc/jupyterhub/ssl/hub.crt")
     # With half of it in place nothing changes.
     assert "no" in manager.inside("systemctl reload caddy 2>/dev/null || echo no")
@@ -297,6 +295,39 @@ def test_a_certificate_of_the_operators_is_taken_by_a_reload(manager):
         ssl.get_server_certificate(address).split()
         == manager.inside("openssl x509 -in /srv/new.crt").split()
     )
+
+
+PEBBLE = """
+    apt-get -qq -o DPkg::Lock::Timeout=300 install -y pebble >/dev/null 2>&1
+    mkdir -p /srv/pebble
+    cd /srv/pebble
+    openssl req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=localhost \\
+        -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem 2>/dev/null
+    chmod 0755 . && chmod 0644 *.pem
+    cat >config.json <<'CONFIG'
+    {"pebble": {"listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
+      "certificate": "/srv/pebble/cert.pem", "privateKey": "/srv/pebble/key.pem",
+      "httpPort": 80, "tlsPort": 443}}
+CONFIG
+    systemd-run --quiet --unit=pebble --setenv=PEBBLE_VA_NOSLEEP=1 pebble -config $PWD/config.json
+"""
+
+
+def test_a_certificate_comes_by_acme(manager):
+    """From Let's Encrypt's own test server, which knows the domain by /etc/hosts."""
+    domain = "hub.pebble.test"
+    manager.inside(f"echo {manager.plan.private_address} {domain} >>/etc/hosts; {PEBBLE}")
+    acme = Acme(domain, "it@pebble.test", "https://localhost:14000/dir", "/srv/pebble/cert.pem")
+    with logged_in(manager.cloud, manager.instance_id) as session:
+        facts = provision_manager(session, replace(manager.plan, https=acme))
+    assert (facts.url, facts.warning) == (f"https://{domain}/", "")
+    ask = f"""
+        curl --silent --insecure https://127.0.0.1:15000/roots/0 >/srv/pebble/root.pem
+        curl --silent --show-error --include --cacert /srv/pebble/root.pem https://{domain}/hub/api/
+    """
+    answer = manager.inside(ask)
+    assert JUPYTERHUB_VERSION in answer
+    assert "strict-transport-security" in answer
 
 
 def _answers(manager: Manager) -> bool:
