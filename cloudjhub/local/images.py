@@ -71,6 +71,8 @@ class Images:
         for snapshot in self._engine.backend.snapshots.values():
             if snapshot.status == "pending":
                 snapshot.status = "error"
+        if self._engine.disks:
+            self._engine.disks.remove_drafts()
         self.removed()
 
     # -- what is done meanwhile ----------------------------------------------------------------

@@ -177,7 +177,10 @@ def test_a_snapshot_is_kept_while_a_machine_lies_on_it(tmp_path: Path):
     (tmp_path / "volumes" / "vol-1" / "layers").unlink()
     store.remove_unused(["snap-2"])
     assert sorted(p.name for p in store.snapshots.iterdir()) == ["snap-1", "snap-2"]
+    (tmp_path / "snapshots" / "snap-4.draft").mkdir()
     store.remove_unused([])
+    assert [p.name for p in store.snapshots.iterdir()] == ["snap-4.draft"]
+    store.remove_drafts()
     assert list(store.snapshots.iterdir()) == []
 
 

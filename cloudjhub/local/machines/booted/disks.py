@@ -109,6 +109,11 @@ class Disks:
             _clean(draft / "disk.img")
         draft.rename(target)
 
+    def remove_drafts(self) -> None:
+        """Removes copies that were cut short by a predecessor's end."""
+        for draft in self.snapshots.glob("*.draft"):
+            shutil.rmtree(draft, ignore_errors=True)
+
     def remove_unused(self, wanted: Iterable[str]) -> None:
         """Removes snapshots that neither EC2 knows nor a root volume lies on, at last."""
         with self._lock:
