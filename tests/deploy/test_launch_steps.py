@@ -26,6 +26,7 @@ from cloudjhub.deploy.steps import (
     health,
     manager,
     reach,
+    role,
     runs,
     security_groups,
     worker_image,
@@ -162,6 +163,23 @@ def test_the_operators_policy_is_enough(
     machines.failure = None
     assert run(account, "least", AWS_ACCESS_KEY_ID=key) == 0
     assert what_exists(account, "least") == ONE_CLUSTER
+
+
+def test_a_role_that_may_not_be_passed_is_found_before_an_ami_is_made(
+    account: Account,
+    machines: Machines,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    # The operator's policy allows to pass the role that the launch makes, and no other.
+    policy = documents.operator(identities.place("pass"))
+    own = account.role_with({"Effect": "Allow", "Action": "ec2:*", "Resource": "*"})
+    key = identities.user_with(account, policy)  # type: ignore[arg-type]
+    monkeypatch.setattr(launch, "Clients", Clients)
+    monkeypatch.setattr(role, "_MAY_SECONDS", 1)
+    assert run(account, "pass", AWS_ACCESS_KEY_ID=key, MANAGER_IAM_ROLE=own) == 1
+    assert "iam:PassRole on the profile's role" in capsys.readouterr().err
+    assert not machines.set_up and "builder" not in what_exists(account, "pass")
 
 
 def test_no_secret_is_printed_or_logged(
