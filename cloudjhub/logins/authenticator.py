@@ -66,6 +66,11 @@ class ListedAuthenticator(NativeAuthenticator):
     def _default_seconds_before_next_try(self) -> int:
         return 60
 
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        # The database may be another than it was: lost, or moved to PostgreSQL.
+        self.one_time.keep({user.username for user in UserInfo.all_users(self.db)})
+
     @property
     def one_time(self) -> OneTimePasswords:
         """Who has yet to choose a password."""

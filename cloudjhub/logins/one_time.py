@@ -48,6 +48,15 @@ class OneTimePasswords:
         with self._changing() as entries:
             entries.pop(name, None)
 
+    def keep(self, names: set[str]) -> None:
+        """Of others it is not known any more that they have chosen: their accounts are gone."""
+        read = self._read()
+        lost = {name for name, entry in read.items() if entry.get("chosen")} - names
+        if lost:
+            with self._changing() as entries:
+                for name in lost:
+                    entries.pop(name, None)
+
     def give(self, names: Sequence[str], *, again: bool = False) -> dict[str, str]:
         """New one-time passwords for those who have not chosen yet; with ``again`` for all."""
         given: dict[str, str] = {}

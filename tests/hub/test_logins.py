@@ -228,6 +228,18 @@ async def test_passwords_cannot_be_tried_out(site):
     assert "Invalid" in await refused(site, "added02", GOOD)
 
 
+async def test_who_chose_in_a_database_that_is_lost_chooses_again(tmp_path):
+    passwords = OneTimePasswords(tmp_path / "one_time_passwords.json")
+    passwords.give(["ann", "bob", "carol"])
+    passwords.use("ann")
+    passwords.use("bob")
+    assert passwords.give(["ann"]) == {}
+    passwords.keep({"ann"})
+    assert passwords.give(["ann"]) == {}
+    assert passwords.waits("carol")
+    assert set(passwords.give(["bob"])) == {"bob"}
+
+
 async def test_the_file_of_one_time_passwords_holds_none(site):
     passwords = one_time(site)
     given = passwords.give(["somebody"])["somebody"]

@@ -109,7 +109,6 @@ def provision_manager(session: Session, plan: ManagerPlan, say: Say = nobody) ->
     for file in files:
         shell.put(file.path, file.text, mode=file.mode, owner=file.owner)
     certificate, fingerprint = _certificate(shell, plan)
-    passwords = _one_time_passwords(shell, plan)
     if plan.db_url:
         say("asking the database")
         shell.script("check_database", database_of(plan.db_url).url)
@@ -118,7 +117,8 @@ def provision_manager(session: Session, plan: ManagerPlan, say: Say = nobody) ->
     return ManagerFacts(
         url=public_url(plan.https, plan.public_address),
         versions=versions,
-        one_time_passwords=passwords,
+        # Last: the hub, as it starts, forgets who has chosen if their accounts are gone.
+        one_time_passwords=_one_time_passwords(shell, plan),
         certificate_fingerprint=fingerprint,
         warning=warning,
     )
