@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from cloudjhub.account import groups, images
+from cloudjhub.account import access, groups, images
 from cloudjhub.deploy import plan
+from cloudjhub.deploy.requests import profile_name
 from cloudjhub.deploy.steps.site import Site, there
 from cloudjhub.errors import CloudJHubError, EC2Error
 
@@ -79,6 +80,9 @@ def _what_exists(site: Site) -> list[str]:
 def _existing(site: Site) -> Iterator[str]:
     for group in groups.of(site.ec2, site.cluster).values():
         yield f"security group {group.name} ({group.id})"
+    own = site.settings.manager_iam_role
+    if not own and (profile := access.profile(site.clients.iam, profile_name(site.settings))):
+        yield f"IAM role and instance profile {profile.name}"
     for builder in site.builders():
         yield f"instance {builder.id} (builder, {builder.state}); the next run ends it"
     for image in images.worker_images(site.ec2, site.cluster):

@@ -58,7 +58,7 @@ def ensure(site: Site) -> None:
         return
     image = site.worker_image()
     if image:
-        site.say(f"takes the AMI of an earlier run, {image.id}")
+        site.say(f"takes the AMI of an earlier run as it is, {image.id}")
     wait_available(site, image or make(site))
 
 
