@@ -78,7 +78,7 @@ class Listing:
             key_pairs=self._unpaged("describe_key_pairs", "KeyPairs", _key_pair),
             groups=self._ours(self._pages("describe_security_groups", "SecurityGroups"), _group),
             profiles=self._profiles(),
-            roles=self._roles(),
+            roles=self.roles(),
         )
 
     def machines(self) -> tuple[MachineFound, ...]:
@@ -154,7 +154,8 @@ class Listing:
         answer = self._named("get_instance_profile", "InstanceProfileName")
         return self._ours(filter(None, [answer.get("InstanceProfile")]), _profile)
 
-    def _roles(self) -> tuple[RoleFound, ...]:
+    def roles(self) -> tuple[RoleFound, ...]:
+        """The manager's, if the launch made one."""
         raw = self._named("get_role", "RoleName").get("Role")
         if raw is None or self._iam is None or tags_from(raw).get(CLUSTER_TAG) != self.cluster:
             return ()

@@ -94,6 +94,7 @@ def act(
 ) -> int:
     """Do it; gives the exit code. The software first: it knows what a new AMI asks of it."""
     if wanted.software:
+        _allow(at, config["WORKER_AMI"], config)
         _software(session, manager)
     if wanted.worker_ami or wanted.rebuild:
         former = config["WORKER_AMI"]
@@ -114,26 +115,29 @@ def _software(session: remote.Session, manager: MachineFound) -> None:
     say(f"cloudJHub {versions['cloudjhub']} with JupyterHub {versions['jupyterhub']} answers.")
 
 
-# -- the AMI
+# -- what the manager may do
 
 
 def _allow(at: Desk, image_id: str, config: dict[str, Any]) -> None:
-    """Let the manager launch from the AMI, where it is not one of the cluster's own."""
+    """Give the manager's role this version's policy, with the AMI where it is not the cluster's."""
     image = images.image(at.clients.ec2, image_id)
-    if image is not None and image.tags.get(CLUSTER_TAG) == at.cluster:
-        return
-    if not at.listing.everything().roles:
+    foreign = image is None or image.tags.get(CLUSTER_TAG) != at.cluster
+    if not at.listing.roles():
         complain(
-            f"note: the manager's role is not this cluster's own; see that it may launch machines "
-            f"from {image_id} (ec2:RunInstances)."
+            "note: the manager's role was not made by this cluster's launch; compare its policy "
+            f"with docs/security.md{f', and let it launch from {image_id}' if foreign else ''}."
         )
         return
     me = access.identity(at.clients.sts)
     place = Place(at.cluster, me.account, at.account.region, me.partition)
-    policy = documents.manager(place, subnets=[config["SUBNET_ID"]], images=[image_id])
+    also = [image_id] if foreign else []
+    policy = documents.manager(place, subnets=[config["SUBNET_ID"]], images=also)
     name = resource_name(at.cluster, MANAGER_ROLE)
     access.put_policy(at.clients.iam, name, name, policy)
-    say(f"The manager's role may launch from {image_id} now.")
+    say(f"The manager's role has this version's policy{f' and {image_id}' if foreign else ''}.")
+
+
+# -- the AMI
 
 
 def _rebuilt(at: Desk, options: argparse.Namespace, config: dict[str, Any], used: set[str]) -> str:

@@ -17,7 +17,7 @@ from cloudjhub.deploy import upgrade, upgrade_steps
 from cloudjhub.deploy.findings import Refused
 from cloudjhub.deploy.provision import upgrade as provision
 from cloudjhub.deploy.provision.shell import ProvisionError
-from cloudjhub.naming import role_tags
+from cloudjhub.naming import OUTDATED_TAG, role_tags
 from cloudjhub.remote_values import Output
 
 
@@ -230,14 +230,16 @@ def test_the_managers_role_may_launch_from_a_foreign_ami(operator: Operator):
     name = "cloudjhub-class1-manager"
     policy = operator.place.iam.get_role_policy(RoleName=name, PolicyName=name)
     assert foreign in json.dumps(policy["PolicyDocument"])
-    assert "may launch from" in out
+    assert f"this version's policy and {foreign}" in out
     own = operator.place.api.create_image(
         InstanceId=operator.place.cluster_manager("class1"), Name="own"
     )["ImageId"]
     tags = [{"Key": k, "Value": v} for k, v in role_tags("class1", "worker-image").items()]
     operator.place.api.create_tags(Resources=[own], Tags=tags)
     code, out, err = operator.upgrade("--worker-ami", own, "--yes")
-    assert code == 0 and "may launch from" not in out
+    assert code == 0 and "this version's policy." in out
+    policy = operator.place.iam.get_role_policy(RoleName=name, PolicyName=name)
+    assert foreign not in json.dumps(policy["PolicyDocument"])
 
 
 # -- the software
@@ -256,6 +258,23 @@ def test_without_more_said_the_software_is_upgraded(operator: Operator, monkeypa
     assert "cloudjhub-1" in script and ".whl" in script
     assert list((operator.manager.folder / "opt/incoming").glob("*.whl"))
     assert "answers" in out
+    # What the new version asks of AWS that the former one did not.
+    name = "cloudjhub-class1-manager"
+    policy = operator.place.iam.get_role_policy(RoleName=name, PolicyName=name)
+    assert OUTDATED_TAG in json.dumps(policy["PolicyDocument"])
+
+
+@pytest.mark.slow
+def test_a_role_of_somebody_elses_is_left_and_named(operator: Operator):
+    with_cluster(operator, [])
+    name = "cloudjhub-class1-manager"
+    operator.place.iam.untag_role(RoleName=name, TagKeys=["cloudjhub:cluster"])
+    before = operator.place.iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"]
+    code, _, err = operator.upgrade("--yes")
+    assert code == 0
+    assert "role was not made by this cluster's launch" in err
+    after = operator.place.iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"]
+    assert after == before
 
 
 @pytest.mark.slow
