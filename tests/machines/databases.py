@@ -1,7 +1,9 @@
 """A PostgreSQL server of this computer, for hubs that keep their users there."""
 
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +15,10 @@ _PASSWORD = "for-the-tests-only"
 
 
 @contextmanager
-def postgresql(folder: Path, address: str) -> Iterator[str]:
+def postgresql(address: str) -> Iterator[str]:
     """Gives the URL of an empty database at this address of this computer."""
     programs = _programs()
-    folder.mkdir(parents=True)
+    folder = Path(tempfile.mkdtemp(prefix="cloudjhub-postgresql-"))
     shutil.chown(folder, "postgres", "postgres")
     secret = folder / "password"
     secret.write_text(_PASSWORD)
@@ -41,9 +43,11 @@ def postgresql(folder: Path, address: str) -> Iterator[str]:
         wait_for("PostgreSQL", lambda: _answers(server, programs, address, folder / "log"))
         yield f"postgresql://hub:{_PASSWORD}@{address}:{PORT}/postgres"
     finally:
-        server.terminate()
+        # A fast shutdown: SIGTERM would wait for the hubs to leave first.
+        server.send_signal(signal.SIGINT)
         server.wait()
         log.close()
+        shutil.rmtree(folder)
 
 
 def _programs() -> Path:

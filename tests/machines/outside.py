@@ -1,13 +1,16 @@
 """Somebody who is neither the operator nor in the cluster: a network behind this computer."""
 
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from machines.peers import Place
 
 #: RFC 2544: nobody's on the Internet either
 WORLD, GATEWAY = "198.18.77.2", "198.18.77.1"
+#: for what answers at once or never
+_DOUBT_SECONDS = 3.0
 _NAME, _DEVICE = "cloudjhub-test-world", "cjtestworld"
 
 
@@ -30,6 +33,19 @@ def world() -> Iterator[Place]:
         yield Place(_NAME)
     finally:
         _remove()
+
+
+def open_ports(place: Place, address: str, ports: Iterable[int]) -> list[int]:
+    """Those of the ports at which a connection comes about."""
+    return [port for port in ports if place.do(lambda port=port: _connects(address, port))]
+
+
+def _connects(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), _DOUBT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _remove() -> None:

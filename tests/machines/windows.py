@@ -21,6 +21,7 @@ _ARGUMENTS = (
     "--disable-sync",
 )
 _START_SECONDS = 180
+_PATIENCE_SECONDS = 90
 
 
 @contextmanager
@@ -28,6 +29,7 @@ def chromium() -> Iterator[Browser]:
     """The distribution's own."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     assert program, "Chromium is not installed; scripts/test installs it by name."
+    expect.set_options(timeout=_PATIENCE_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
         yield browser
@@ -51,7 +53,7 @@ class Window:
             ignore_https_errors=True, viewport={"width": 1280, "height": 800}
         )
         self.page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(_PATIENCE_SECONDS * 1000)
 
     def close(self) -> None:
         self.context.close()
@@ -112,14 +114,12 @@ class Window:
         expect(self.page).to_have_url(
             re.compile(f"/user/{self.name}/lab"), timeout=_START_SECONDS * 1000
         )
-        expect(self.page.locator(".jp-LauncherCard").first).to_be_visible()
-
-    def open_lab(self) -> None:
-        """A server that runs, with nothing open yet in it."""
-        self.page.goto(f"{self.url}/user/{self.name}/lab/tree?reset")
-        self.wait_for_lab()
+        expect(self.page.locator("#jp-main-dock-panel")).to_be_visible()
 
     def new_notebook(self) -> None:
+        """On a server that runs; what was open there is closed."""
+        self.page.goto(f"{self.url}/user/{self.name}/lab?reset")
+        self.wait_for_lab()
         self.page.locator(".jp-LauncherCard", has_text="Python 3").first.click()
         # A cell that is run before its kernel is there is not run at all.
         expect(self.page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()
