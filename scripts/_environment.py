@@ -31,6 +31,8 @@ BOOTED_PROGRAMS = {
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",
 }
+# What Debian signs its archive with; Ubuntu has it in a package of this name.
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Debian keeps sshd out of ordinary users' PATH.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
@@ -100,6 +102,8 @@ def missing_system_packages(*, test: bool, booted: bool = False) -> list[str]:
             if not shutil.which(program, path=SEARCH_PATH)
         }
         missing.extend(sorted(lacking))
+        if not KEYRING.exists():
+            missing.append(KEYRING.stem)
     return missing
 
 

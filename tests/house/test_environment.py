@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from cloudjhub.local.machines.booted.kind import PROGRAMS
+from cloudjhub.local.machines.booted.kind import KEYRING, PROGRAMS
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_without_root_the_command_to_run_is_shown(
 def test_what_machines_that_boot_need_is_installed_where_they_may_boot(
     environment: ModuleType, monkeypatch: pytest.MonkeyPatch
 ):
-    assert environment.BOOTED_PROGRAMS == PROGRAMS
+    assert (environment.BOOTED_PROGRAMS, environment.KEYRING) == (PROGRAMS, KEYRING)
     monkeypatch.setattr(environment.shutil, "which", lambda name, path=None: None)
     monkeypatch.setattr(environment.os, "geteuid", lambda: 1000)
     needed = set(PROGRAMS.values())

@@ -168,7 +168,8 @@ class Guest:
             return None
         # proc(5): the device is the third field, the mount point the fifth.
         found = [fields[4] for line in lines if (fields := line.split())[2] == wanted]
-        return Path(f"/proc/{init}/root{found[0]}") if found else None
+        # Blanks in names are written as \040.
+        return Path(f"/proc/{init}/root{found[0]}".replace("\\040", " ")) if found else None
 
 
 def _namespace(pid: int) -> str | None:

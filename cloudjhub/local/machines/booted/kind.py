@@ -16,6 +16,9 @@ PROGRAMS = {
     "unshare": "util-linux",
 }
 
+#: what Debian signs its archive with; other distributions have it in a package of this name
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
 
 def check_host() -> None:
     """Raises LocalEC2Error with the remedy where this computer cannot have such machines."""
@@ -25,6 +28,8 @@ def check_host() -> None:
             "Run this as root (sudo), or use --machines auto, which needs none.",
         )
     missing = sorted({package for name, package in PROGRAMS.items() if not shutil.which(name)})
+    if not KEYRING.exists():
+        missing.append(KEYRING.stem)
     if missing:
         raise LocalEC2Error(
             f"Machines that boot need {', '.join(missing)}.",
