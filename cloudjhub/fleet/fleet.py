@@ -271,10 +271,12 @@ class Fleet:
             except EC2Error as error:
                 answers.update({ticket: own_copy(error) for ticket in waiting})
                 break
-            # Claimed before anything else can run, or another login would take it for a spare.
+            # Claimed before anything else can run, or another login would take it for a spare. One
+            # that a listing showed before this answer came may have been taken already.
             self.view.tell(launched)
+            free = [i for i in launched if self.spares.is_free(self.view.get(i.id) or i)]
             still_waiting = [ticket for ticket in waiting if ticket.wanted]
-            for instance, ticket in zip(launched, still_waiting, strict=False):
+            for instance, ticket in zip(free, still_waiting, strict=False):
                 self.spares.hand_out(instance.id, ticket)
                 answers[ticket] = instance
         return answers

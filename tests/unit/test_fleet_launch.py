@@ -136,6 +136,51 @@ async def test_a_login_given_up_and_begun_again_during_a_launch_has_one_machine(
     assert [own.id for own in fleet.owned_by(ADA)] == [machine.id]
 
 
+@pytest.fixture
+def may_answer(ec2, monkeypatch):
+    """EC2 launches at once and answers launches when this is set."""
+    told, run = threading.Event(), ec2.run
+
+    def answer_late(arguments):
+        launched = run(arguments)
+        assert told.wait(60)
+        return launched
+
+    monkeypatch.setattr(ec2, "run", answer_late)
+    yield told
+    told.set()
+
+
+async def test_a_machine_that_is_listed_before_its_launch_is_answered_has_one_owner(
+    fleet, ec2, spec, may_answer, look
+):
+    """To another login it looks like a spare."""
+    first = asyncio.ensure_future(fleet.launch(spec, ADA))
+    await called(ec2, "run")
+    await look()
+    other = asyncio.ensure_future(fleet.launch(spec, BOB))
+    await look()
+    may_answer.set()
+    machines = await all_of(first, other)
+    assert len({machine.id for machine in machines}) == 2
+    for owner, machine in zip((ADA, BOB), machines, strict=True):
+        assert [own.id for own in fleet.owned_by(owner)] == [machine.id]
+
+
+async def test_a_machine_that_got_an_owner_before_its_launch_is_answered_stays_theirs(
+    fleet, ec2, spec, may_answer, look
+):
+    first = asyncio.ensure_future(fleet.launch(spec, ADA))
+    await called(ec2, "run")
+    await look()
+    theirs = await fleet.launch(spec, BOB)
+    await fleet.tag([theirs.id], owner_tags(BOB))
+    fleet.spares.release(theirs.id)
+    may_answer.set()
+    assert (await asyncio.wait_for(first, 60)).id != theirs.id
+    assert [own.id for own in fleet.owned_by(BOB)] == [theirs.id]
+
+
 async def test_a_lost_answer_is_asked_for_again_with_the_same_token(fleet, ec2, spec, hurry):
     hurry(calls_module)
     ec2.failures["run"].extend([unreachable(), unreachable()])
