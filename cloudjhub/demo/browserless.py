@@ -48,7 +48,9 @@ class HubUser:
         self._http = aiohttp.ClientSession(
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             timeout=aiohttp.ClientTimeout(total=120),
-            connector=aiohttp.TCPConnector(limit=0),
+            # A connection that is kept may be closed by the proxy, which keeps it for 5 s, while a
+            # click is on its way; browsers try such a click again, aiohttp does not.
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
         )
 
     async def __aenter__(self) -> "HubUser":
