@@ -1,7 +1,7 @@
 """A cluster that was launched from a laptop, and what tests look at in it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from local import identities
@@ -16,19 +16,23 @@ USERLIST = f"{ADMIN} admin\nada\n"
 _STEP = re.compile(r"^done: (.+) \(.*\)$", re.MULTILINE)
 
 
-def operator_key(cloud: BootedCloud, cluster: str) -> str:
-    """The access key of somebody who may do what the operator's policy allows, and no more."""
-    return identities.user_with(cloud, documents.operator(identities.place(cluster)))
-
-
 @dataclass
 class Cluster:
-    """``said`` is what the launch printed."""
+    """Run by an operator who may do what the policy of this cluster allows, and no more.
+
+    ``secure``: more lines of secure.py; ``said``: what the launch printed.
+    """
 
     cloud: BootedCloud
     laptop: Laptop
     name: str
+    secure: dict[str, str] = field(default_factory=dict)
     said: str = ""
+    _key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        document = documents.operator(identities.place(self.name))
+        self._key = identities.user_with(self.cloud, document)
 
     @property
     def arguments(self) -> list[str]:
@@ -53,18 +57,30 @@ class Cluster:
         """Names of the steps that were said to be done."""
         return _STEP.findall(self.said)
 
-    def operate(self, cluster_key: str, **secure: str) -> None:
-        """Fill in secure.py, as the operator with this access key."""
+    def run(self, *command: str, exit_code: int = 0) -> str:
+        """What a command printed, given by this cluster's operator."""
+        self._be_operator()
+        return self.laptop.run(*command, exit_code=exit_code)
+
+    def launch(self, *flags: str, exit_code: int = 0) -> None:
+        """Keeps what it says."""
+        command = ("./launch_cluster/launch.py", *self.arguments, *flags)
+        self.said = self.run(*command, exit_code=exit_code)
+
+    def launch_killed_after(self, step: str, *flags: str) -> None:
+        """SIGKILL as soon as it says that the step is done."""
+        self._be_operator()
+        command = ("./launch_cluster/launch.py", *self.arguments, *flags)
+        self.laptop.killed_after(f"done: {step} (", *command)
+
+    def _be_operator(self) -> None:
         self.laptop.write_secure(
-            AWS_ACCESS_KEY_ID=cluster_key,
+            AWS_ACCESS_KEY_ID=self._key,
             AWS_SECRET_KEY="not-checked",
             KEY_NAME=self.cloud.config["KEY_NAME"],
             KEY_PATH=self.cloud.config["WORKER_KEY_FILE"],
-            **secure,
+            **self.secure,
         )
-
-    def launch(self, *flags: str) -> None:
-        self.said = self.laptop.run("./launch_cluster/launch.py", *self.arguments, *flags)
 
     # -- what EC2 says of it
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from machines.clouds import BootedCloud, need_root
-from machines.clusters import ADMIN, USERLIST, Cluster, operator_key
+from machines.clusters import ADMIN, USERLIST, Cluster
 from machines.databases import PORT, postgresql
 from machines.laptops import Laptop
 from machines.outside import open_ports, world
@@ -57,7 +57,6 @@ def class1(cloud: BootedCloud, laptop: Laptop, stranger: dict[str, str]) -> Clus
     """Launched with what a user must give, and a list of users."""
     cloud.ec2.reset_calls()
     made = Cluster(cloud, laptop, "class1")
-    made.operate(operator_key(cloud, made.name))
     made.launch("--userlist", "userlist")
     return made
 
@@ -67,9 +66,7 @@ def class2(cloud: BootedCloud, laptop: Laptop) -> Iterator[Cluster]:
     """Beside the first one, with a database of its own. Not launched yet."""
     cloud.ec2.admit(PORT)
     with postgresql(cloud.ec2.host_address) as url:
-        made = Cluster(cloud, laptop, "class2")
-        made.operate(operator_key(cloud, made.name), DB_URL=url)
-        yield made
+        yield Cluster(cloud, laptop, "class2", {"DB_URL": url})
 
 
 def student(browser: Browser, cluster: Cluster, name: str) -> Window:
@@ -101,7 +98,7 @@ def test_what_was_made_is_closed_and_encrypted(class1: Cluster) -> None:
 
 def test_the_same_launch_again_makes_nothing(class1: Cluster) -> None:
     before = class1.tagged()
-    said = class1.laptop.run("./launch_cluster/launch.py", *class1.arguments, exit_code=2)
+    said = class1.run("./launch_cluster/launch.py", *class1.arguments, exit_code=2)
     assert "class1" in said and "Nothing was created or changed." in said
     assert class1.tagged() == before
 
@@ -230,9 +227,8 @@ def test_a_shorter_idle_limit_needs_no_restart(class1: Cluster) -> None:
 def test_a_launch_that_is_killed_after_each_step_ends_in_one_cluster(
     class1: Cluster, class2: Cluster
 ) -> None:
-    launch = ("./launch_cluster/launch.py", *class2.arguments, "--userlist", "userlist")
     for step in class1.steps[:-1]:
-        class2.laptop.killed_after(f"done: {step} (", *launch)
+        class2.launch_killed_after(step, "--userlist", "userlist")
     class2.launch("--userlist", "userlist")
     found, once = class2.tagged(), class1.tagged()
     for kind in ("group", "image", "address", "key"):
@@ -273,18 +269,17 @@ def test_who_comes_back_finds_the_same_machine_and_files(class1: Cluster, browse
 
 
 def test_status_shows_who_has_what(class1: Cluster) -> None:
-    class1.operate(operator_key(class1.cloud, class1.name))
-    said = class1.laptop.run("scripts/status.py", class1.name)
+    said = class1.run("scripts/status.py", class1.name)
     for name in (ADA, BOB):
         assert re.search(rf"^{name} +{class1.machine_of(name)['InstanceId']}", said, re.MULTILINE)
     assert class1.public_address in said
 
 
 def test_users_machines_are_listed_first_and_then_removed(class1: Cluster) -> None:
-    listed = class1.laptop.run("scripts/terminate_all_workers.py", class1.name)
+    listed = class1.run("scripts/terminate_all_workers.py", class1.name)
     assert class1.machine_of(ADA)["InstanceId"] in listed
     homes = len(class1.tagged()["volume"])
-    class1.laptop.run("scripts/terminate_all_workers.py", class1.name, "--yes")
+    class1.run("scripts/terminate_all_workers.py", class1.name, "--yes")
     assert not class1.instances("worker")
     assert len(class1.tagged()["volume"]) == homes - 2  # the system disks; homes are kept
 
@@ -293,9 +288,9 @@ def test_a_teardown_leaves_nothing_and_touches_nobody_else(
     class1: Cluster, class2: Cluster, stranger: dict[str, str]
 ) -> None:
     others = class2.tagged()
-    class1.laptop.run("scripts/teardown.py", class1.name)
+    class1.run("scripts/teardown.py", class1.name)
     assert class1.manager()
-    class1.laptop.run("scripts/teardown.py", class1.name, "--yes", "--homes", "delete")
+    class1.run("scripts/teardown.py", class1.name, "--yes", "--homes", "delete")
     assert class1.tagged() == {} and class1.roles() == []
     assert class2.tagged() == others
     api = class1.cloud.api
@@ -305,8 +300,7 @@ def test_a_teardown_leaves_nothing_and_touches_nobody_else(
 
 
 def test_the_second_cluster_goes_too(class2: Cluster, stranger: dict[str, str]) -> None:
-    class2.operate(operator_key(class2.cloud, class2.name))
-    class2.laptop.run("scripts/teardown.py", class2.name, "--yes")
+    class2.run("scripts/teardown.py", class2.name, "--yes")
     assert class2.tagged() == {} and class2.roles() == []
     class2.cloud.terminate(stranger["instance"])
     class2.cloud.api.delete_volume(VolumeId=stranger["volume"])
