@@ -96,6 +96,11 @@ class ListedAuthenticator(NativeAuthenticator):
             self.add_login_attempt(name)
         return right
 
+    async def refresh_user(self, user: Any, handler: Any = None, **more: Any) -> bool:
+        """Whoever is kept out is so within minutes (auth_refresh_age), logged in or not."""
+        account = self.get_user(user.name)
+        return account is None or bool(account.is_authorized)
+
     def check_allowed(self, username: str, authentication: Any = None) -> bool:
         """Whoever was let in may in: the list, admins, and those an admin approved."""
         user = self.get_user(username)

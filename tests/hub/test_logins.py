@@ -22,6 +22,7 @@ from cloudjhub import logins
 c.JupyterHub.authenticator_class = "cloudjhub-listed"
 c.JupyterHub.template_paths = [logins.TEMPLATES]
 c.Authenticator.allow_existing_users = True
+c.Authenticator.auth_refresh_age = 1
 folder = os.path.dirname(os.environ["CLOUDJHUB_CONFIG"])
 c.ListedAuthenticator.one_time_file = os.path.join(folder, "one_time_passwords.json")
 """,
@@ -128,6 +129,23 @@ async def test_who_is_not_listed_waits_for_an_admin(site):
     )
     await admin.close()
     await may_log_in(site, "stranger")
+
+
+async def test_who_is_kept_out_is_logged_out(site):
+    async with Visitor(site.demo.url, "added03", GOOD) as person:
+        await site.api("POST", "/users", usernames=["added03"])
+        await person.sign_up()
+        await person.login()
+        admin = await admin_of(site)
+        await follow(admin, "/hub/authorize/added03", **{"Sec-Fetch-Site": "same-origin"})
+        await admin.close()
+
+        async def logged_out() -> bool:
+            async with person._http.get(person.url.join(URL("/hub/home"))) as answer:
+                return answer.url.path == "/hub/login"
+
+        await site.until("the person to be logged out", logged_out, 60)
+    assert "waits until an admin" in await refused(site, "added03", GOOD)
 
 
 async def test_nobody_but_admins_lets_people_in(site):
