@@ -174,6 +174,19 @@ def test_other_databases_are_refused(url):
         hub_files.database_of(url)
 
 
+@pytest.mark.parametrize("query", ["password=s3cret", "sslmode=require&sslpassword=s3cret"])
+def test_a_database_password_in_the_query_is_refused(query):
+    """It would stand in the hub's configuration and log."""
+    with pytest.raises(ConfigError) as caught:
+        hub_files.database_of(f"postgresql://hub@db/hub?{query}")
+    assert "before the @" in str(caught.value) and "s3cret" not in str(caught.value)
+
+
+def test_a_database_may_have_options():
+    url = hub_files.database_of("postgresql://hub:word@db/hub?sslmode=require").url
+    assert url == "postgresql+psycopg://hub@db:5432/hub?sslmode=require"
+
+
 @pytest.mark.parametrize(
     ("chosen", "url", "parts"),
     [

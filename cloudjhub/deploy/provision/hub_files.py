@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from cloudjhub.deploy.provision.https import Https, caddyfile, public_url
 from cloudjhub.deploy.provision.login import Login, login_config
@@ -54,6 +54,10 @@ class Database:
     pgpass: str = ""
 
 
+#: what libpq takes for a secret: https://www.postgresql.org/docs/current/libpq-connect.html
+_PASSWORDS = frozenset({"password", "sslpassword"})
+
+
 def database_of(db_url: str) -> Database:
     """The database of ``--db_url``; SQLite for "". ConfigError for anything but PostgreSQL.
 
@@ -72,6 +76,8 @@ def database_of(db_url: str) -> Database:
     user, name = unquote(parts.username or ""), unquote(parts.path.lstrip("/"))
     if not user or not name:
         raise ConfigError(["DB_URL: must name a user and a database."])
+    if _PASSWORDS & parse_qs(parts.query, keep_blank_values=True).keys():
+        raise ConfigError(["DB_URL: a password stands before the @, not behind the question mark."])
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     login = parts.netloc.rpartition("@")[0].partition(":")[0]
     # The driver by name: SQLAlchemy's default differs between its minor versions.
