@@ -186,7 +186,8 @@ class Settings(ManagerLogin):
     worker_requirements: str = Field(
         default="",
         alias="WORKER_REQUIREMENTS",
-        description="file in pip's format: packages for the class, installed in the worker AMI",
+        description="file in pip's format: packages for the class, installed in the worker AMI; it "
+        "stays there for root only, as it may hold a password of an index",
     )
     worker_username: str = Field(
         default="",

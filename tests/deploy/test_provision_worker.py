@@ -1,5 +1,6 @@
 """Distributions, what travels to a builder, and how a custom worker AMI is judged."""
 
+import os
 import re
 import subprocess
 from importlib import resources
@@ -86,6 +87,18 @@ def test_scripts_are_bash(script):
     text = shell.script_text(script.removesuffix(".sh"), {"NAME": "it's $(not) run"})
     subprocess.run(["bash", "-n"], input=text, text=True, check=True, capture_output=True)
     assert "NAME='it'\"'\"'s $(not) run'" in text
+
+
+def test_the_requirements_are_for_root_only(tmp_path: Path):
+    """They may name an index with a password, and stay in the image."""
+    text = shell.script_text("install_worker", {})
+    first = next(i for i, line in enumerate(text.splitlines()) if "requirements.txt" in line)
+    lines = text.splitlines()[first : first + 2]
+    path = tmp_path / "requirements.txt"
+    path.write_text("of an earlier run")
+    words = {"venv": str(tmp_path), "REQUIREMENTS": "a==1\nb==2", "PATH": os.environ["PATH"]}
+    subprocess.run(["bash", "-ec", "\n".join(lines)], env=words, check=True, umask=0o022)
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("a==1\nb==2\n", 0o600)
 
 
 def test_an_answer_is_found_among_what_is_printed():

@@ -105,6 +105,8 @@ def test_a_machine_of_the_image_is_complete(cloud, worker):
     marker = json.loads(cloud.inside(worker, "cat /opt/cloudjhub/cloudjhub.json"))
     assert marker["jupyterhub"] == JUPYTERHUB_VERSION
     cloud.inside(worker, f"{PYTHON} -c 'import cowsay'")
+    said = cloud.inside(worker, "stat -c '%U %a' /opt/cloudjhub/requirements.txt")
+    assert said.strip() == "root 600"
 
 
 def test_a_machine_of_the_image_has_an_identity_of_its_own(cloud, builder, worker):

@@ -29,7 +29,9 @@ rm -f "$venv/cloudjhub.json"
 python="$venv/bin/python"
 "$python" -m pip install --quiet --no-input --upgrade pip
 echo "jupyterhub==$jupyterhub" >"$venv/constraints.txt"
-printf '%s\n' "$REQUIREMENTS" >"$venv/requirements.txt"
+# For root only: an index or a repository may be named with a password, and this stays in the image.
+rm -f "$venv/requirements.txt"
+printf '%s\n' "$REQUIREMENTS" | install --mode 0600 /dev/stdin "$venv/requirements.txt"
 "$python" -m pip install --no-input --progress-bar off --no-warn-script-location \
     --constraint "$venv/constraints.txt" "jupyterhub==$jupyterhub" "$jupyterlab" \
     --requirement "$venv/requirements.txt"
