@@ -17,14 +17,21 @@ from botocore.exceptions import (
     HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
-    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from cloudjhub.errors import EC2Error
 
-_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    SSOError,
+    TokenRetrievalError,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Translation(Protocol):
 class Session:
     """Makes the clients of one account and region.
 
-    Raises what ``translation`` makes of a profile that boto3 does not know.
+    Raises what ``translation`` makes of files in ~/.aws that boto3 cannot use.
     """
 
     def __init__(self, access: Access, translation: Translation):
@@ -76,8 +83,8 @@ class Session:
                 aws_secret_access_key=access.secret_access_key or None,
                 aws_session_token=access.session_token or None,
             )
-        except ProfileNotFound as error:
-            raise translation.no_credentials("Session") from error
+        except BotoCoreError as error:
+            raise translation.unusable("Session", str(error)) from error
 
     def service(
         self, name: str, *, attempts: int, read_seconds: int, threads: int = 4
@@ -90,7 +97,12 @@ class Session:
             max_pool_connections=threads,
         )
         endpoint = self.access.endpoint_url
-        client = self._boto.client(name, endpoint_url=endpoint, config=config)
+        try:
+            client = self._boto.client(name, endpoint_url=endpoint, config=config)
+        except _NO_CREDENTIALS as error:
+            raise self._translation.no_credentials("Session") from error
+        except (BotoCoreError, ValueError) as error:
+            raise self._translation.unusable("Session", str(error)) from error
         return Service(client, self._translation)
 
 

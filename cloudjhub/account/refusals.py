@@ -87,12 +87,17 @@ def unreachable(action: str) -> errors.EC2Unreachable:
 def no_credentials(action: str) -> errors.NotPermitted:
     """The error for an operator without credentials."""
     error = errors.NotPermitted("No usable AWS credentials were found.", action=action)
-    error.remedy = "Fill in launch_cluster/secure.py, set AWS_PROFILE, or run 'aws configure'."
+    error.remedy = (
+        "Fill in launch_cluster/secure.py, set AWS_PROFILE, or run 'aws configure'; "
+        "where you log in to AWS by SSO, 'aws sso login'."
+    )
     return error
 
 
 def unusable(action: str, reason: str) -> errors.EC2Error:
     """The error for a call that boto3 does not even send."""
-    error = errors.EC2Error(f"{action} cannot be asked of AWS: {reason}", action=action)
+    error = errors.EC2Error(
+        f"{action} cannot be asked of AWS: {reason.rstrip('.')}.", action=action
+    )
     error.remedy = "Correct what it names."
     return error

@@ -1,8 +1,15 @@
 """Everything an operator can set, checked whole, then frozen. Where it is read: ``sources``."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
 
 from cloudjhub.aws import Access
 from cloudjhub.naming import CLUSTER_NAME
@@ -14,6 +21,16 @@ _ACCOUNT_NAME = r"^([a-z_][a-z0-9_-]{0,31})?$"
 def _filled_in(value: object) -> object:
     if isinstance(value, str) and "changeme" in value:
         raise ValueError("still has the example's value; fill in your own, or leave it empty")
+    return value
+
+
+def _web_address(value: str) -> str:
+    try:
+        valid = not value or bool(urlsplit(value).hostname)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("is no address such as https://ec2.us-east-1.amazonaws.com")
     return value
 
 
@@ -43,7 +60,7 @@ class Account(BaseModel):
         pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
         description="AWS region",
     )
-    endpoint_url: str = Field(
+    endpoint_url: Annotated[str, AfterValidator(_web_address)] = Field(
         default="",
         alias="EC2_ENDPOINT_URL",
         pattern=r"^(https?://.+)?$",
@@ -106,7 +123,42 @@ class ManagerLogin(Account):
     )
 
 
-class Settings(ManagerLogin):
+class Reach(ManagerLogin):
+    """Also from where the manager is reached, and under which name: a launch or an upgrade says."""
+
+    ssh_from: str = Field(
+        default="",
+        alias="SSH_FROM",
+        pattern=r"^([0-9a-fA-F.:]+/\d{1,3})?$",
+        description="network that may reach the manager's port 22, such as 192.0.2.7/32; "
+        "empty: this computer's address",
+    )
+    domain: str = Field(
+        default="",
+        alias="DOMAIN",
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)+)?$",
+        description="name of the hub, such as hub.example.edu; HTTPS then by Let's Encrypt",
+    )
+    email: str = Field(
+        default="",
+        alias="EMAIL",
+        pattern=r"^([A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$",
+        description="address that Let's Encrypt writes to",
+    )
+    certificate_file: str = Field(
+        default="", alias="CERTIFICATE_FILE", description="certificate with its chain, PEM"
+    )
+    certificate_key_file: str = Field(
+        default="", alias="CERTIFICATE_KEY_FILE", description="private key of CERTIFICATE_FILE, PEM"
+    )
+    plain_http: bool = Field(
+        default=False,
+        alias="PLAIN_HTTP",
+        description="true: no HTTPS at all; passwords then cross the network readable",
+    )
+
+
+class Settings(Reach):
     """What a launch works from. Sizes in GiB, times in seconds."""
 
     base_ami: str = Field(
@@ -212,36 +264,6 @@ class Settings(ManagerLogin):
         alias="CLASS_SIZE",
         ge=0,
         description="students at once, for the checks of quota and addresses; 0: not said",
-    )
-    ssh_from: str = Field(
-        default="",
-        alias="SSH_FROM",
-        pattern=r"^([0-9a-fA-F.:]+/\d{1,3})?$",
-        description="network that may reach the manager's port 22, such as 192.0.2.7/32; "
-        "empty: this computer's address",
-    )
-    domain: str = Field(
-        default="",
-        alias="DOMAIN",
-        pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9-]+)+)?$",
-        description="name of the hub, such as hub.example.edu; HTTPS then by Let's Encrypt",
-    )
-    email: str = Field(
-        default="",
-        alias="EMAIL",
-        pattern=r"^([^@\s]+@[^@\s]+)?$",
-        description="address that Let's Encrypt writes to",
-    )
-    certificate_file: str = Field(
-        default="", alias="CERTIFICATE_FILE", description="certificate with its chain, PEM"
-    )
-    certificate_key_file: str = Field(
-        default="", alias="CERTIFICATE_KEY_FILE", description="private key of CERTIFICATE_FILE, PEM"
-    )
-    plain_http: bool = Field(
-        default=False,
-        alias="PLAIN_HTTP",
-        description="true: no HTTPS at all; passwords then cross the network readable",
     )
     authenticator: Literal["native", "github", "own"] = Field(
         default="native",

@@ -37,10 +37,16 @@ class _Said:
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses an unknown flag with the nearest known one; takes no abbreviations."""
+    """Refuses an unknown flag with the nearest known one; takes no abbreviations.
+
+    Flags may stand before, between and after what is named by its place.
+    """
 
     def __init__(self, **arguments: Any):
         super().__init__(allow_abbrev=False, **arguments)
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+        return self.parse_intermixed_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: ")[2].split()
@@ -121,9 +127,21 @@ def read(
         settings = model.model_validate(values)
     except ValidationError as error:
         findings += [_refusal(entry, said, model) for entry in error.errors()]
+    else:
+        findings += _half_a_key(values)
     if findings:
         raise Refused(findings)
     return settings
+
+
+def _half_a_key(values: Mapping[str, Any]) -> list[Finding]:
+    """With one half alone boto3 would ask in the name of somebody else whom it finds."""
+    halves = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_KEY")
+    given = [key for key in halves if values.get(key)]
+    if len(given) != 1:
+        return []
+    remedy = f"Give both, or neither of {' and '.join(halves)}."
+    return [Finding("is only half of an access key.", given[0], remedy)]
 
 
 def secrets_of(settings: Account) -> set[str]:

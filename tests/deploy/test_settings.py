@@ -190,10 +190,12 @@ def test_the_example_of_secure_py_must_be_filled_in(said: Said):
     "key", ["AWS_SECRET_KEY", "GITHUB_CLIENT_SECRET", "AWS_SESSION_TOKEN", "DB_URL"]
 )
 def test_secrets_are_in_no_output(said: Said, key: str):
+    said.environment["CLOUDJHUB_AWS_ACCESS_KEY_ID"] = "AKIAEXAMPLE"
+    said.environment["CLOUDJHUB_AWS_SECRET_KEY"] = "other"
     said.environment[f"CLOUDJHUB_{key}"] = "s3cret"
     settings = said.read()
     assert "s3cret" not in repr(settings) + str(settings)
-    assert sources.secrets_of(settings) == {"s3cret"}
+    assert "s3cret" in sources.secrets_of(settings)
 
 
 def test_a_wrong_secret_is_not_repeated(said: Said):
@@ -208,3 +210,24 @@ def test_the_verbs_after_a_launch_need_no_more_than_an_account(said: Said):
     account = said.read(model=Account, places=["class1"])
     assert (account.access.region, account.access.access_key_id) == ("eu-west-1", "AKIA")
     assert account.access.secret_access_key == "x"
+
+
+def test_flags_may_stand_between_the_places(said: Said):
+    first, *rest = PLACES
+    settings = said.read(places=[first, "--region", "eu-west-1", *rest])
+    assert (settings.region, settings.base_ami) == ("eu-west-1", rest[0])
+
+
+@pytest.mark.parametrize("flag", ["--aws_access_key_id", "--aws_secret_key"])
+def test_a_key_without_its_other_half_is_refused(said: Said, flag: str):
+    (finding,) = said.refused(flag, "AKIAEXAMPLE")
+    assert "half of an access key" in str(finding) and "AKIAEXAMPLE" not in str(finding)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("--ec2_endpoint_url", "http://[bad"), ("--email", "a@b.c{}"), ("--email", "a b@c.de")],
+)
+def test_addresses_that_cannot_be(said: Said, flag: str, value: str):
+    (finding,) = said.refused(flag, value)
+    assert value in str(finding)
