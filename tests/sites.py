@@ -33,6 +33,17 @@ c.InstanceSpawner.busy_interval_seconds = 0.3
 """
 #: More of them: what the hub's starts take for the time can be put forward with ``let_pass``.
 HURRIED = f"{BRISK}\nload_subconfig({str(_HUB_FOLDER / 'hurried_clock.py')!r})\n"
+#: Accounts of the hub's own, as on a launched manager.
+LISTED = """
+import os
+from cloudjhub import logins
+c.JupyterHub.authenticator_class = "cloudjhub-listed"
+c.JupyterHub.template_paths = [logins.TEMPLATES]
+c.Authenticator.allow_existing_users = True
+c.Authenticator.auth_refresh_age = 1
+folder = os.path.dirname(os.environ["CLOUDJHUB_CONFIG"])
+c.ListedAuthenticator.one_time_file = os.path.join(folder, "one_time_passwords.json")
+"""
 USERS = tuple(f"student{number:02d}" for number in range(1, 61))
 
 

@@ -134,24 +134,32 @@ def password_rule(handler: Any) -> str:
     return _PASSWORD_RULE.format(handler.authenticator.minimum_password_length)
 
 
-class _FromOurPages:
-    """A link that changes something: only to be followed from a page of the hub itself.
+class _FormOfOurs:
+    """Changes something: on the hub's own form only.
 
     nativeauthenticator lets people in on a GET, to which any page could send an admin's browser.
+    A POST is checked by JupyterHub: it carries what only a page of the hub knows.
     """
 
-    def prepare(self) -> Any:
-        if self.request.headers.get("Sec-Fetch-Site") != "same-origin":
-            raise web.HTTPError(403, "Open the page Users of this hub and use its buttons.")
-        return super().prepare()
+    async def get(self, name: str) -> None:
+        """A link changes nothing."""
+        raise web.HTTPError(405, "Open the page Sign-ups of this hub and use its buttons.")
 
 
-class ListedToggleHandler(_FromOurPages, ToggleAuthorizationHandler):
+class ListedToggleHandler(_FormOfOurs, ToggleAuthorizationHandler):
     """Let somebody in, or no longer."""
 
+    async def post(self, name: str) -> None:
+        """As the button says."""
+        await ToggleAuthorizationHandler.get(self, name)
 
-class ListedDiscardHandler(_FromOurPages, DiscardHandler):
+
+class ListedDiscardHandler(_FormOfOurs, DiscardHandler):
     """Remove the account of somebody who was not let in."""
+
+    async def post(self, name: str) -> None:
+        """As the button says."""
+        await DiscardHandler.get(self, name)
 
 
 REPLACED = {

@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from sites import BRISK, Site, running_site
+from sites import BRISK, LISTED, Site, running_site
 from yarl import URL
 
 from cloudjhub.demo.browserless import HubUser, HubUserError
@@ -15,17 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SITE = {
     "users": ("admin", "listed01", "listed02", "listed03", "listed04"),
-    "more_config": BRISK
-    + """
-import os
-from cloudjhub import logins
-c.JupyterHub.authenticator_class = "cloudjhub-listed"
-c.JupyterHub.template_paths = [logins.TEMPLATES]
-c.Authenticator.allow_existing_users = True
-c.Authenticator.auth_refresh_age = 1
-folder = os.path.dirname(os.environ["CLOUDJHUB_CONFIG"])
-c.ListedAuthenticator.one_time_file = os.path.join(folder, "one_time_passwords.json")
-""",
+    "more_config": BRISK + LISTED,
 }
 GOOD = "a long enough password"
 
@@ -33,10 +23,10 @@ GOOD = "a long enough password"
 class Visitor(HubUser):
     """Somebody at the pages for which nobody has to be logged in."""
 
-    async def fill_in(self, page: str, **form: str) -> tuple[int, str]:
+    async def fill_in(self, page: str, target: str = "", **form: str) -> tuple[int, str]:
         """Open a page with a form, send it; gives the status and the text of the answer."""
         text = await (await self._http.get(self.url.join(URL(page)))).text()
-        return await self.send(text, page, **form)
+        return await self.send(text, target or page, **form)
 
     async def send(self, text: str, page: str, **form: str) -> tuple[int, str]:
         """Send the form that stands on a page."""
@@ -100,10 +90,14 @@ async def admin_of(site: Site) -> Visitor:
     return person
 
 
-async def follow(person: Visitor, path: str, **headers: str) -> int:
-    address = URL(person.url).join(URL(path))
-    async with person._http.get(address, headers=headers) as answer:
+async def follow(person: Visitor, path: str) -> int:
+    async with person._http.get(person.url.join(URL(path))) as answer:
         return answer.status
+
+
+async def press(admin: Visitor, path: str) -> int:
+    """A button of the page Sign-ups."""
+    return (await admin.fill_in("/hub/authorize", path))[0]
 
 
 async def test_who_is_listed_signs_up_and_is_in(site):
@@ -120,13 +114,12 @@ async def test_who_is_not_listed_waits_for_an_admin(site):
     assert "waits until an admin" in await refused(site, "stranger", GOOD)
     assert "Invalid" in await refused(site, "stranger", "a wrong password")
     admin = await admin_of(site)
-    # A page elsewhere that an admin opens must not let anybody in.
-    assert await follow(admin, "/hub/authorize/stranger", **{"Sec-Fetch-Site": "cross-site"}) == 403
-    assert await follow(admin, "/hub/authorize/stranger") == 403
+    # A page elsewhere that an admin opens must not let anybody in: neither by link nor by form.
+    assert await follow(admin, "/hub/authorize/stranger") == 405
+    assert await follow(admin, "/hub/discard/stranger") == 405
+    assert (await admin.send("no token", "/hub/authorize/stranger"))[0] == 403
     assert "waits until an admin" in await refused(site, "stranger", GOOD)
-    assert (
-        await follow(admin, "/hub/authorize/stranger", **{"Sec-Fetch-Site": "same-origin"}) == 200
-    )
+    assert await press(admin, "/hub/authorize/stranger") == 200
     await admin.close()
     await may_log_in(site, "stranger")
 
@@ -137,7 +130,7 @@ async def test_who_is_kept_out_is_logged_out(site):
         await person.sign_up()
         await person.login()
         admin = await admin_of(site)
-        await follow(admin, "/hub/authorize/added03", **{"Sec-Fetch-Site": "same-origin"})
+        assert await press(admin, "/hub/authorize/added03") == 200
         await admin.close()
 
         async def logged_out() -> bool:
@@ -152,8 +145,8 @@ async def test_nobody_but_admins_lets_people_in(site):
     async with Visitor(site.demo.url, "listed02", GOOD) as person:
         await person.sign_up()
         await person.login()
-        same = {"Sec-Fetch-Site": "same-origin"}
-        assert await follow(person, "/hub/authorize/listed02", **same) == 403
+        text = await (await person._http.get(person.url.join(URL("/hub/change-password")))).text()
+        assert (await person.send(text, "/hub/authorize/listed02"))[0] == 403
         assert await follow(person, "/hub/authorize") == 403
         assert await follow(person, "/hub/change-password/admin") == 403
 
