@@ -10,7 +10,10 @@ _READ_SECONDS = 60
 
 
 class Clients:
-    """Every call of these can be repeated: by its token, its name, or because it only reads."""
+    """Every call of these can be repeated: by its token, its name, or because it only reads.
+
+    For calls that cannot there is ``ec2_once``.
+    """
 
     def __init__(self, access: Access):
         self.access = access
@@ -19,6 +22,11 @@ class Clients:
     @cached_property
     def ec2(self) -> Service:
         return self._service("ec2")
+
+    @cached_property
+    def ec2_once(self) -> Service:
+        """Asks once: an answer that is lost is not asked for again."""
+        return self._session.service("ec2", attempts=1, read_seconds=_READ_SECONDS)
 
     @cached_property
     def iam(self) -> Service:

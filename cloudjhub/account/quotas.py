@@ -1,4 +1,4 @@
-"""How many vCPUs the account may run at once.
+"""How many vCPUs the account may run at once, and how many Elastic IPs it may have.
 
 https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 """
@@ -7,6 +7,7 @@ from cloudjhub.aws import Service
 from cloudjhub.errors import EC2Error
 
 STANDARD = "L-1216C47A"
+ELASTIC_IPS = "L-0263D0A3"
 _CODES = {
     **dict.fromkeys(("g", "vt"), "L-DB2E81BA"),
     "p": "L-417A185B",
@@ -30,8 +31,8 @@ def quota_code(instance_type: str) -> str:
     return _CODES.get(letters.rstrip("-"), "")
 
 
-def vcpu_quota(quotas: Service, code: str) -> int | None:
-    """vCPUs that may run at once; None where the account may not read it or AWS does not say."""
+def quota(quotas: Service, code: str) -> int | None:
+    """The most that the account may have; None where it may not read that or AWS does not say."""
     for operation in ("get_service_quota", "get_aws_default_service_quota"):
         try:
             answer = quotas.ask(operation, ServiceCode="ec2", QuotaCode=code)

@@ -22,6 +22,7 @@ class CapacityLimits:
         self._engine = engine
         self.slots: dict[tuple[str, str], int] = dict(engine.settings.capacity)
         self.vcpu_quota: int | None = engine.settings.vcpu_quota
+        self.address_quota: int | None = None
 
     def vcpus_of(self, instance_type: str) -> int | None:
         """None for a type EC2 does not have."""

@@ -34,6 +34,7 @@ FAULTS = (
     "throttle",
     "capacity",
     "vcpu_quota",
+    "address_quota",
     "refuse",
 )
 

@@ -1,6 +1,7 @@
 """Trouble on order. The same as Python methods here and over HTTP under ``/_local/faults``."""
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,8 @@ class Faults:
         self._lock = threading.RLock()
         self.lag_seconds = 0.0
         self.profile_lag_seconds = 0.0
+        #: id of an address or a security group -> Unix time until which no listing shows it
+        self._unlisted: dict[str, float] = {}
         self.silence: Silence | None = None
         self._hung: dict[str, bool] = {}
         self._dying: set[str] = set()
@@ -57,10 +60,14 @@ class Faults:
         self._engine.stages.let_go(stage)
 
     def lag(self, seconds: float) -> None:
-        """Instances launched from now on are unknown to the API for this long; 0: all are known."""
+        """Instances launched from now on are unknown to the API for this long; 0: all are known.
+
+        Addresses and security groups are made and used as ever, but no listing shows them.
+        """
         with self._engine.lock:
             self.lag_seconds = float(seconds)
             if not self.lag_seconds:
+                self._unlisted.clear()
                 self._engine.backend.show_all()
 
     def profile_lag(self, seconds: float) -> None:
@@ -121,6 +128,11 @@ class Faults:
         with self._engine.lock:
             self._engine.capacity.vcpu_quota = vcpus
 
+    def address_quota(self, addresses: int | None = None) -> None:
+        """The account may have this many Elastic IPs; None: any number."""
+        with self._engine.lock:
+            self._engine.capacity.address_quota = addresses
+
     def refuse(
         self,
         action: str,
@@ -152,6 +164,7 @@ class Faults:
         with self._engine.lock:
             self._engine.capacity.slots = dict(settings.capacity)
             self._engine.capacity.vcpu_quota = settings.vcpu_quota
+            self._engine.capacity.address_quota = None
 
     def as_dict(self) -> dict[str, Any]:
         """What is ordered now, as JSON knows it."""
@@ -165,10 +178,19 @@ class Faults:
             "throttle": self._buckets is not None,
             "capacity": [[*kind, slots] for kind, slots in list(limits.slots.items())],
             "vcpu_quota": limits.vcpu_quota,
+            "address_quota": limits.address_quota,
             "refuse": {action: vars(order) for action, order in list(self._orders.items())},
         }
 
     # -- what the rest of the local EC2 asks ---------------------------------------------------
+
+    def made(self, resource_id: str) -> None:
+        """An address or a security group, which listings show after the lag."""
+        if self.lag_seconds:
+            self._unlisted[resource_id] = time.time() + self.lag_seconds
+
+    def is_listed(self, resource_id: str) -> bool:
+        return self._unlisted.get(resource_id, 0.0) <= time.time()
 
     def before(self, action: str) -> None:
         """Refuses a call if that was ordered."""

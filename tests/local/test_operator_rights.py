@@ -100,7 +100,7 @@ def test_looking_around_is_allowed(account: Account):
     assert images.image(clients.ec2, cloud.config["WORKER_AMI"])
     types.instance_types(clients.ec2, ["t3.small"])
     types.zones_offering(clients.ec2, ["t3.small"])
-    assert quotas.vcpu_quota(clients.quotas, quotas.STANDARD)
+    assert quotas.quota(clients.quotas, quotas.STANDARD)
     clients.quotas.ask("get_aws_default_service_quota", ServiceCode="ec2", QuotaCode="L-1216C47A")
     assert keys.named(clients.ec2, cloud.config["KEY_NAME"])
     assert machines.running_types(clients.ec2) == []

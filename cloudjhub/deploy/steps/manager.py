@@ -1,6 +1,7 @@
 """The manager: its Elastic IP, its machine, what runs on it, and the key it made."""
 
 from datetime import datetime, timezone
+from functools import partial
 
 from cloudjhub.account import addresses, keys, machines
 from cloudjhub.account.addresses import Address
@@ -11,6 +12,7 @@ from cloudjhub.deploy.provision.manager import make_worker_key, provision_manage
 from cloudjhub.deploy.server_config import server_config
 from cloudjhub.deploy.steps import reach, runs, worker_image
 from cloudjhub.deploy.steps.site import Site, there
+from cloudjhub.deploy.waiting import wait_for
 from cloudjhub.naming import (
     LAUNCHED_TAG,
     MANAGER2_ROLE,
@@ -20,10 +22,13 @@ from cloudjhub.naming import (
     key_pair_name,
 )
 
+_LISTED_SECONDS = 120
+
 
 def ensure_address(site: Site) -> None:
     """An Elastic IP, so that the hub keeps its address when its machine is stopped."""
-    address = site.address() or addresses.allocate(site.ec2, site.tags(MANAGER_ROLE))
+    address = site.address() or _allocated(site)
+    _release_others(site, address)
     site.say(f"address {address.ip}")
     https = manager_plan.https_of(site.settings)
     if isinstance(https, Acme):
@@ -44,6 +49,30 @@ def ensure_machine(site: Site) -> None:
     address = _address(site)
     if address.instance_id != machine.id:
         addresses.associate(site.ec2, address, machine.id)
+    _release_others(site, address)
+
+
+def _allocated(site: Site) -> Address:
+    """A new one, as soon as it is listed: until then a run that is repeated makes another."""
+    made = addresses.allocate(site.clients.ec2_once, site.tags(MANAGER_ROLE))
+    wait_for(f"EC2 listing {made.ip}", partial(_is_listed, site, made), seconds=_LISTED_SECONDS)
+    return made
+
+
+def _is_listed(site: Site, address: Address) -> bool:
+    return address.id in {each.id for each in _addresses(site)}
+
+
+def _release_others(site: Site, kept: Address) -> None:
+    """Those of calls whose answer nobody heard: each costs while nobody has it."""
+    for each in _addresses(site):
+        if each.id != kept.id and not each.association_id:
+            site.say(f"releases the surplus address {each.ip}")
+            addresses.release(site.ec2, each)
+
+
+def _addresses(site: Site) -> list[Address]:
+    return addresses.of(site.ec2, site.cluster, MANAGER_ROLE)
 
 
 def set_up(site: Site) -> None:

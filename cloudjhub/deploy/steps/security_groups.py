@@ -4,8 +4,9 @@ is refused for another that refers to it."""
 from functools import partial
 
 from cloudjhub.account import groups
-from cloudjhub.account.groups import Rule
+from cloudjhub.account.groups import Group, Rule
 from cloudjhub.account.network import EVERYWHERE
+from cloudjhub.aws import Service
 from cloudjhub.deploy import own_address
 from cloudjhub.deploy.steps.site import Site
 from cloudjhub.deploy.waiting import known, wait_for
@@ -29,15 +30,36 @@ def ensure(site: Site) -> None:
     before = {role: group.rules for role, group in site.groups().items()}
     ids = {role: _ensure_group(site, role) for role in _DESCRIPTIONS}
     for role, wanted in rules(ids, _ssh_from(site)).items():
-        present = before.get(role, frozenset())
-        missing, foreign = sorted(wanted - present, key=str), sorted(present - wanted, key=str)
-        # A new group is not known everywhere at once.
-        wait_for(
-            f"EC2 knowing the security group {ids[role]}",
-            known(groups.admit, site.ec2, ids[role], missing),
-            seconds=_KNOWN_SECONDS,
-        )
-        groups.refuse(site.ec2, ids[role], foreign)
+        _bring_to(site.ec2, ids[role], before.get(role, frozenset()), wanted)
+    # The next steps look for them by their tags.
+    look = partial(_are_listed, site, ids)
+    wait_for("EC2 listing the new security groups", look, seconds=_KNOWN_SECONDS)
+
+
+def _bring_to(ec2: Service, group_id: str, present: frozenset[Rule], wanted: set[Rule]) -> None:
+    missing, foreign = sorted(wanted - present, key=str), sorted(present - wanted, key=str)
+    # A new group is not known everywhere at once.
+    wait_for(
+        f"EC2 knowing the security group {group_id}",
+        known(groups.admit, ec2, group_id, missing),
+        seconds=_KNOWN_SECONDS,
+    )
+    groups.refuse(ec2, group_id, foreign)
+
+
+def ssh_sources(group: Group) -> list[str]:
+    """Who may reach port 22 of the group's machines."""
+    return sorted(rule.source for rule in group.rules if rule.port == SSH_PORT)
+
+
+def admit_ssh(ec2: Service, group: Group, ssh_from: str) -> None:
+    """From now on SSH is for this network and no other; all other rules stay."""
+    present = frozenset(rule for rule in group.rules if rule.port == SSH_PORT)
+    _bring_to(ec2, group.id, present, {Rule(SSH_PORT, ssh_from)})
+
+
+def _are_listed(site: Site, ids: dict[str, str]) -> bool:
+    return ids.items() <= {role: group.id for role, group in site.groups().items()}.items()
 
 
 def rules(ids: dict[str, str], ssh_from: str) -> dict[str, set[Rule]]:

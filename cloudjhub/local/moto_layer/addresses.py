@@ -7,7 +7,23 @@ from cloudjhub.local.moto_layer.refusals import Refusal
 
 
 class AddressCalls(LocalCalls):
-    """AssociateAddress and ReleaseAddress."""
+    """What is listed late on order, moves without being asked twice, and has a quota."""
+
+    def allocate_address(self) -> ActionResult:
+        quota = self.engine.capacity.address_quota
+        if quota is not None and len(self.ec2_backend.addresses) >= quota:
+            raise Refusal(
+                "AddressLimitExceeded", "The maximum number of addresses has been reached."
+            )
+        answer = super().allocate_address()
+        self.engine.faults.made(answer.result["AllocationId"])
+        return answer
+
+    def describe_addresses(self) -> ActionResult:
+        answer = super().describe_addresses()
+        is_listed = self.engine.faults.is_listed
+        found = [each for each in answer.result["Addresses"] if is_listed(each.allocation_id)]
+        return ActionResult({"Addresses": found})
 
     def associate_address(self) -> ActionResult:
         """In a VPC an address moves to whom it is given; only ``false`` forbids that.

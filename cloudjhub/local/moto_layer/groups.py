@@ -29,7 +29,9 @@ class GroupCalls(LocalCalls):
             raise Refusal(
                 "InvalidParameterValue", "Invalid value for groupName. It may not begin with sg-."
             )
-        return super().create_security_group()
+        answer = super().create_security_group()
+        self.engine.faults.made(answer.result["GroupId"])
+        return answer
 
     def delete_security_group(self) -> ActionResult:
         group = self._group(self.param("GroupId") or self.param("GroupName"))
@@ -47,7 +49,10 @@ class GroupCalls(LocalCalls):
     def describe_security_groups(self) -> ActionResult:
         for name in [*self.param("GroupIds", []), *self.param("GroupNames", [])]:
             self._group(name)
-        return super().describe_security_groups()
+        answer = super().describe_security_groups()
+        is_listed = self.engine.faults.is_listed
+        found = [each for each in answer.result["SecurityGroups"] if is_listed(each.id)]
+        return ActionResult({"SecurityGroups": found})
 
     def _group(self, name: str) -> SecurityGroup:
         group = self.ec2_backend.get_security_group_by_name_or_id(name)

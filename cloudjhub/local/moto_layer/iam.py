@@ -24,12 +24,14 @@ USER_POLICY_LIMIT = 2_048
 #: where the account has no limit of its own, it says so many vCPUs
 UNLIMITED_VCPUS = 4096.0
 STANDARD_VCPUS = "L-1216C47A"
+UNLIMITED_ADDRESSES = 1000.0
+ELASTIC_IPS = "L-0263D0A3"
 #: quota of EC2 -> its name and what AWS gives a new account
 EC2_QUOTAS = {
     STANDARD_VCPUS: ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 5.0),
     "L-34B43A08": ("All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", 5.0),
     "L-DB2E81BA": ("Running On-Demand G and VT instances", 0.0),
-    "L-0263D0A3": ("EC2-VPC Elastic IPs", 5.0),
+    ELASTIC_IPS: ("EC2-VPC Elastic IPs", 5.0),
 }
 
 
@@ -141,6 +143,9 @@ class QuotaCalls(ServiceQuotasResponse):
         if quota and quota["QuotaCode"] == STANDARD_VCPUS:
             limit = self.engine.capacity.vcpu_quota
             quota["Value"] = UNLIMITED_VCPUS if limit is None else float(limit)
+        if quota and quota["QuotaCode"] == ELASTIC_IPS:
+            limit = self.engine.capacity.address_quota
+            quota["Value"] = UNLIMITED_ADDRESSES if limit is None else float(limit)
         return json.dumps({"Quota": quota}) if quota else super().get_service_quota()
 
     def get_aws_default_service_quota(self) -> str:
