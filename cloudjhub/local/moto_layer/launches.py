@@ -24,7 +24,8 @@ class LaunchCalls(ProfileCalls):
         key = tokens.key("RunInstances", token, subnet.availability_zone)
         fingerprint = tokens.fingerprint(self.params)
         if token and (known := tokens.find(self.ec2_backend, key, fingerprint)):
-            return self._launched(self._launched_before(known))
+            # moto calls them pending again, so nothing of this answer may be kept.
+            return self._launched(self._launched_before(known), rendering.Pieces())
         self._check_launch(subnet)
         profile = self._asked_profile()
         self.error_on_dryrun()
@@ -38,15 +39,15 @@ class LaunchCalls(ProfileCalls):
         self._give_profile(reservation.instances, profile)
         self._tag_interfaces(reservation.instances)
         self.engine.lifecycle.launched(reservation.instances)
-        return self._launched(reservation)
+        return self._launched(reservation, self.engine.pieces)
 
-    def _launched(self, reservation: Reservation) -> str:
+    def _launched(self, reservation: Reservation, pieces: rendering.Pieces) -> str:
         def write(instance: LocalInstance) -> str:
             alone = copy.copy(reservation)
             alone.instances = [instance]
             return self.serialized(ActionResult(alone))[2]
 
-        inside = self.engine.pieces.reservation(reservation.instances, write)
+        inside = pieces.reservation(reservation.instances, write)
         return rendering.document("RunInstances", inside)
 
     # -- checks --------------------------------------------------------------------------------
