@@ -73,6 +73,8 @@ def interrupted(site: Site, error: BaseException) -> list[str]:
 def _what_exists(site: Site) -> list[str]:
     try:
         return list(_existing(site)) or ["nothing"]
+    except KeyboardInterrupt:
+        return [f"not asked, as this was interrupted, too; scripts/status.py {site.cluster} tells"]
     except EC2Error as error:
         return [f"AWS cannot be asked just now: {error.message}"]
 

@@ -96,9 +96,13 @@ def ended(act: Callable[[], int]) -> int:
         complain("Interrupted. Run it again, and it goes on from where it was.")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output, such as `head`, has ended; Python would complain once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nobody_reads()
         return FAILED
+
+
+def nobody_reads() -> None:
+    """Whoever read the output, such as `head`, has ended; Python would complain once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def agreed(question: str, answer: str) -> bool:

@@ -2,7 +2,7 @@
 
 Everything is checked first, and nothing is made where a check finds an error (exit code 2). What
 is made carries the cluster's tag, so that the same command, run again after any interruption,
-continues. Exit code 1: a step failed or was interrupted.
+continues. Exit code 1: a step failed; 130: it was interrupted.
 """
 
 import argparse
@@ -19,13 +19,12 @@ from cloudjhub.account.clients import Clients
 from cloudjhub.deploy import closing, login_names, plan, print_policy, sources
 from cloudjhub.deploy.checks import everything
 from cloudjhub.deploy.checks.world import World
+from cloudjhub.deploy.desk import DONE, FAILED, INTERRUPTED, REFUSED, nobody_reads
 from cloudjhub.deploy.findings import Finding, Refused, errors_among
 from cloudjhub.deploy.progress import Progress
 from cloudjhub.deploy.steps import health, manager, role, security_groups, worker_image
 from cloudjhub.deploy.steps.site import Site
 from cloudjhub.errors import CloudJHubError
-
-DONE, FAILED, REFUSED = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,9 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     except KeyboardInterrupt:
         # The steps answer it themselves; before them, everything is only looked at.
         print("Interrupted. Nothing was created or changed.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        nobody_reads()
         return FAILED
 
 
@@ -148,7 +150,7 @@ def launch(world: World) -> int:
     """Every step in turn; then the address, the logins and the costs."""
     settings = login_names.filled_in(world.settings, world.base_image, world.custom_image)
     log_path = Path.cwd() / f"launch-{settings.cluster_name}.log"
-    with _opened(log_path) as log:
+    with _opened(log_path) as log, _stoppable():
         progress = Progress(sys.stdout, log=log)
         site = Site(
             settings=settings,
@@ -158,17 +160,23 @@ def launch(world: World) -> int:
             say=progress.say,
         )
         try:
-            with _stoppable():
-                run(site, progress)
-                print("\n".join(closing.words(site)), flush=True)
-                manager.mark_launched(site)
+            run(site, progress)
+            print("\n".join(closing.words(site)), flush=True)
+            manager.mark_launched(site)
         except (CloudJHubError, OSError, KeyboardInterrupt) as error:
-            _end_builders(site)
-            print("\n".join(closing.interrupted(site, error)), file=sys.stderr)
-            if log:
-                print(f"All that the machines said is in {log_path}.", file=sys.stderr)
-            return FAILED
+            return _given_up(site, error, log_path if log else None)
     return DONE
+
+
+def _given_up(site: Site, error: BaseException, log_path: Path | None) -> int:
+    """End what costs and is of no use, say what there is; gives the exit code."""
+    _end_builders(site)
+    print("\n".join(closing.interrupted(site, error)), file=sys.stderr)
+    if log_path:
+        print(f"All that the machines said is in {log_path}.", file=sys.stderr)
+    if isinstance(error, BrokenPipeError):
+        nobody_reads()
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
 
 
 @contextmanager

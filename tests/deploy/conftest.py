@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deploy.launches import Machines, replaced
 from deploy.made_clusters import QUICK, Place
 from deploy.networks import Account
 
@@ -23,3 +24,9 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("account")
     with LocalEC2(folder / "state", QUICK) as ec2:
         yield Account(ec2, folder)
+
+
+@pytest.fixture
+def machines(account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machines:
+    """What stands for the machines of a launch."""
+    return replaced(account, monkeypatch, tmp_path)
