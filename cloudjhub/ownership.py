@@ -2,7 +2,15 @@
 
 from cloudjhub.ec2_values import Instance
 from cloudjhub.fleet import Fleet
-from cloudjhub.naming import HOST_KEY_TAG, Owner, has_owner, instance_name, owner_tags
+from cloudjhub.naming import (
+    HOST_KEY_TAG,
+    USER_TAG,
+    Owner,
+    has_owner,
+    instance_name,
+    owner_tags,
+    tag_value,
+)
 
 _HOME_LISTED_SECONDS = 60.0
 
@@ -35,3 +43,11 @@ async def make_mine(
     }
     await fleet.tag([machine.id, *filter(None, [machine.home_volume_id])], tags)
     return fleet.view.get(machine.id) or machine
+
+
+async def anything_of(fleet: Fleet, user: str) -> bool:
+    """Whether any machine or home, as EC2 lists them now, is this user's. Raises EC2Error."""
+    await fleet.view.refreshed()
+    tags = [machine.tags for machine in fleet.view.all() if machine.state != "terminated"]
+    tags += [volume.tags for volume in await fleet.volumes()]
+    return any(each.get(USER_TAG) == tag_value(user) for each in tags)

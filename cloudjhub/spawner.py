@@ -19,6 +19,7 @@ from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError, ConfigError, NotebookError, TimedOut
 from cloudjhub.fleet import Fleet
 from cloudjhub.naming import Owner, owner_tags
+from cloudjhub.ownership import anything_of
 from cloudjhub.probe import Answer, notebook_answers
 from cloudjhub.progress import StartReport
 from cloudjhub.server_start import Known, Running, ServerStart, Wanted
@@ -278,6 +279,14 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         if token is not None and token.user is self.user.orm_user:
             self.user.db.delete(token)
             self.user.db.commit()
+
+    async def has_files(self) -> bool:
+        """Whether the user has a machine or a home; also if EC2 cannot be asked."""
+        try:
+            return await anything_of(await self.cluster.fleet(), self.user.name)
+        except CloudJHubError as error:
+            self.log.error("Cannot tell whether %s has files: %s", self.user.name, error)
+            return True
 
     # -- for ever
 

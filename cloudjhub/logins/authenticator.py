@@ -1,7 +1,8 @@
 """The authenticator of a hub with accounts of its own. Registered as ``cloudjhub-listed``.
 
-Who is on the userlist, or was added by an admin, signs up and is in; others who sign up wait for an
-admin. Nobody can sign up in the name of somebody who was given a one-time password.
+Who is on the userlist, or was added by an admin, signs up with the word of the class and is in;
+others who sign up wait for an admin. Nobody becomes an admin by signing up, and nobody can sign up
+in the name of an admin of the userlist or of somebody who was given a one-time password.
 
 Mended here, of jupyterhub-nativeauthenticator 1.3.0 (and of its main branch at the time):
 
@@ -47,7 +48,8 @@ class ListedAuthenticator(NativeAuthenticator):
         config=True,
         help="A word that the class is told. Where there is one, whoever is listed signs up with "
         "it and is in, and without it waits for an admin: a stranger who knows the names cannot "
-        "take them. Empty: no such word. A change takes effect when the hub is restarted.",
+        "take them. Empty: no such word; who is first takes a listed name, unless it has a home "
+        "already. A change takes effect when the hub is restarted.",
     )
 
     @default("minimum_password_length")
@@ -69,7 +71,10 @@ class ListedAuthenticator(NativeAuthenticator):
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
         # The database may be another than it was: lost, or moved to PostgreSQL.
-        self.one_time.keep({user.username for user in UserInfo.all_users(self.db)})
+        accounts = {user.username: bool(user.is_authorized) for user in UserInfo.all_users(self.db)}
+        self.one_time.keep(set(accounts))
+        admins = {self.normalize_username(name) for name in self.admin_users}
+        self.one_time.reserve(name for name in admins if not accounts.get(name))
 
     @property
     def one_time(self) -> OneTimePasswords:
@@ -114,10 +119,20 @@ class ListedAuthenticator(NativeAuthenticator):
         """Long enough, not too long for bcrypt, not one of those that everybody takes."""
         return fits_bcrypt(password) and super().is_password_strong(password)
 
+    def admits(self, name: str, signup_code: str) -> bool:
+        """Whether who signs up is in at once: listed, no admin, and told the word if there is one.
+
+        JupyterHub puts whom admins add among the allowed users, too.
+        """
+        knows = hmac.compare_digest(signup_code.strip().encode(), self.signup_code.encode())
+        # nativeauthenticator asks the database once for every account there is.
+        listed = name in self.allowed_users and name not in self.admin_users
+        return listed and (knows or not self.signup_code)
+
     def create_user(
-        self, username: str, password: str, signup_code: str = "", **more: Any
+        self, username: str, password: str, let_in: bool = False, **more: Any
     ) -> UserInfo | None:
-        """A new account; None where the name or the password will not do."""
+        """A new account, which waits unless let in; None if the name or the password is no good."""
         name = self.normalize_username(username)
         fine = self.validate_username(name) and self.is_password_strong(password)
         if (
@@ -127,11 +142,7 @@ class ListedAuthenticator(NativeAuthenticator):
             or self.one_time.waits(name)
         ):
             return None
-        # nativeauthenticator asks the database once for every account there is.
-        listed = name in self.allowed_users or name in self.admin_users
-        knows = hmac.compare_digest(signup_code.strip().encode(), self.signup_code.encode())
-        allowed = listed and (knows or not self.signup_code)
-        user = UserInfo(username=name, password=hashed(password), is_authorized=allowed)
+        user = UserInfo(username=name, password=hashed(password), is_authorized=let_in)
         self.db.add(user)
         self.db.commit()
         return user

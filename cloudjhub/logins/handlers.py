@@ -1,6 +1,6 @@
 """The pages: log in, sign up, choose a password; and what no link from elsewhere may do."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from jupyterhub.handlers.login import LoginHandler as JupyterHubLoginHandler
 from nativeauthenticator.handlers import (
@@ -10,6 +10,16 @@ from nativeauthenticator.handlers import (
     ToggleAuthorizationHandler,
 )
 from tornado import web
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A spawner that knows whether somebody has files."""
+
+    async def has_files(self) -> bool:
+        """Of any of this user's servers."""
+        ...
+
 
 _PASSWORD_RULE = (
     "Take at least {} characters, 72 at most, and none of the passwords that many people take."
@@ -58,15 +68,16 @@ class ListedSignUpHandler(SignUpHandler):
         name = self.authenticator.normalize_username(self.get_body_argument("username", ""))
         password = self.get_body_argument("signup_password", "", strip=False)
         again = self.get_body_argument("signup_password_confirmation", "", strip=False)
-        alert, words = self._made(name, password, again)
+        alert, words = await self._made(name, password, again)
         self.finish(await self._form(alert=alert, result_message=words, username=name))
 
-    def _made(self, name: str, password: str, again: str) -> tuple[str, str]:
+    async def _made(self, name: str, password: str, again: str) -> tuple[str, str]:
         authenticator = self.authenticator
         if authenticator.one_time.waits(name):
             return (
                 "warning",
-                "This account is ready: log in with the one-time password given to you.",
+                "This account is ready: log in with the one-time password given to you. If you "
+                "have none, whoever runs this hub gives you one.",
             )
         if authenticator.user_exists(name):
             return "danger", "This name has an account already. If it is yours, ask an admin."
@@ -79,13 +90,24 @@ class ListedSignUpHandler(SignUpHandler):
             return "danger", "The two passwords differ."
         if not authenticator.is_password_strong(password):
             return "danger", "This password will not do. " + password_rule(self)
-        code = self.get_body_argument("signup_code", "")
-        user = authenticator.create_user(name, password, signup_code=code)
+        user = authenticator.create_user(name, password, let_in=await self._is_let_in(name))
         if user is None:
             return "danger", "No account could be made."
         if user.is_authorized:
             return "success", "Your account is ready: log in."
         return "info", "Your account is made. You can log in as soon as an admin lets you in."
+
+    async def _is_let_in(self, name: str) -> bool:
+        """Whoever is first gets no files of somebody's: where no word is asked for, who had them
+        before an account was lost must be let in again.
+        """
+        authenticator, user = self.authenticator, self.find_user(name)
+        admits = authenticator.admits(name, self.get_body_argument("signup_code", ""))
+        if not admits or (user is not None and user.admin):
+            return False
+        if user is None or authenticator.signup_code:
+            return True
+        return not (isinstance(user.spawner, KeepsFiles) and await user.spawner.has_files())
 
 
 class ChoosePasswordHandler(LocalBase):

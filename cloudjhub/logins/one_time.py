@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from typing import Any
 # No letters and digits that look alike; 16 of them are 78 bits, which nobody tries out.
 _SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"
 _GROUPS, _GROUP_LENGTH = 4, 4
+# In the place of a hash: of no password.
+_NOBODYS = "not given yet"
 
 
 class OneTimePasswords:
@@ -56,6 +58,15 @@ class OneTimePasswords:
             with self._changing() as entries:
                 for name in lost:
                     entries.pop(name, None)
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Nobody signs up in these names: they wait for a one-time password to be given."""
+        read = self._read()
+        new = [name for name in names if name not in read]
+        if new:
+            with self._changing() as entries:
+                for name in new:
+                    entries.setdefault(name, {"salt": "", "hash": _NOBODYS})
 
     def give(self, names: Sequence[str], *, again: bool = False) -> dict[str, str]:
         """New one-time passwords for those who have not chosen yet; with ``again`` for all."""

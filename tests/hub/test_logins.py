@@ -188,6 +188,8 @@ async def test_a_word_of_the_class_keeps_strangers_from_listed_names(tmp_path):
             ("listed02", "egret", "lets you in"),
             ("listed03", "", "lets you in"),
             ("stranger", "heron", "lets you in"),
+            # Though none was given out yet.
+            ("admin", "heron", "one-time password"),
         ]:
             async with Visitor(site.demo.url, name, "") as person:
                 assert words in await person.sign_up(signup_code=code)
@@ -201,6 +203,33 @@ async def test_who_was_added_in_bulk_signs_up_and_is_in(site):
     await may_log_in(site, "added01")
     await site.api("DELETE", "/users/added01")
     assert "Invalid" in await refused(site, "added01", GOOD)
+
+
+async def test_nobody_becomes_an_admin_by_signing_up(site):
+    admin = await admin_of(site)
+    await admin._json("POST", "/hub/api/users", json={"usernames": ["boss"], "admin": True})
+    await admin.close()
+    async with Visitor(site.demo.url, "boss", "") as person:
+        assert "lets you in" in await person.sign_up()
+    assert "waits until an admin" in await refused(site, "boss", GOOD)
+
+
+async def test_without_a_word_nobody_takes_a_home_that_is_there(site):
+    await site.api("POST", "/users", usernames=["carla", "carlo"])
+    tags = [
+        {"Key": "cloudjhub:cluster", "Value": "demo"},
+        {"Key": "cloudjhub:role", "Value": "disk"},
+        {"Key": "cloudjhub:user", "Value": "carla"},
+        {"Key": "cloudjhub:server", "Value": ""},
+    ]
+    site.boto().create_volume(
+        Size=1,
+        AvailabilityZone="us-east-1a",
+        TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+    )
+    for name, words in [("carla", "lets you in"), ("carlo", "log in")]:
+        async with Visitor(site.demo.url, name, "") as person:
+            assert words in await person.sign_up()
 
 
 @pytest.mark.parametrize(
@@ -237,6 +266,16 @@ async def test_passwords_cannot_be_tried_out(site):
     for number in range(10):
         await refused(site, "added02", f"guess {number}")
     assert "Invalid" in await refused(site, "added02", GOOD)
+
+
+async def test_a_reserved_name_waits_for_a_one_time_password(tmp_path):
+    passwords = OneTimePasswords(tmp_path / "one_time_passwords.json")
+    given = passwords.give(["ann", "bob"])
+    passwords.use("bob")
+    passwords.reserve(["ann", "bob", "carol"])
+    assert passwords.matches("ann", given["ann"]) and not passwords.waits("bob")
+    assert passwords.waits("carol") and not passwords.matches("carol", "")
+    assert set(passwords.give(["ann", "bob", "carol"])) == {"ann", "carol"}
 
 
 async def test_who_chose_in_a_database_that_is_lost_chooses_again(tmp_path):
