@@ -17,7 +17,7 @@ def words(site: Site) -> list[str]:
         "",
         f"The cluster {cluster} is ready: {facts.url}",
         *([facts.warning] if facts.warning else []),
-        *_certificate(facts.certificate_fingerprint),
+        *_certificate(site, facts.certificate_fingerprint),
         "",
         *_logins(facts.one_time_passwords),
         f"On the manager ({_login(site)}):",
@@ -30,13 +30,16 @@ def words(site: Site) -> list[str]:
     ]
 
 
-def _certificate(fingerprint: str) -> list[str]:
+def _certificate(site: Site, fingerprint: str) -> list[str]:
     if not fingerprint:
         return []
     return [
         "Browsers will warn: nobody vouches for its self-signed certificate, SHA-256",
         f"  {fingerprint}",
-        "Give it a real one: a domain with an e-mail address, or certificate files.",
+        "Give it a real one: a name that leads to its address, or certificate files:",
+        f"  scripts/upgrade.py {site.cluster}{_region(site)} --domain NAME --email YOURS",
+        f"  scripts/upgrade.py {site.cluster}{_region(site)} "
+        "--certificate_file FILE --certificate_key_file FILE",
     ]
 
 

@@ -8,7 +8,7 @@ from cloudjhub import userlist
 from cloudjhub.deploy.provision.https import Acme, CertificateFiles, Https, PlainHttp, SelfSigned
 from cloudjhub.deploy.provision.login import GitHubLogin, Login, NativeLogin, OwnLogin
 from cloudjhub.deploy.provision.manager import ManagerPlan
-from cloudjhub.deploy.settings import Settings
+from cloudjhub.deploy.settings import Reach, Settings
 from cloudjhub.errors import ConfigError
 
 #: where nobody is listed, somebody must still be able to let others in
@@ -35,7 +35,7 @@ def plan(
     )
 
 
-def https_of(settings: Settings) -> Https:
+def https_of(settings: Reach) -> Https:
     """How browsers reach the hub."""
     if settings.plain_http:
         return PlainHttp()

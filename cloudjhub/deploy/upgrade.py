@@ -8,7 +8,7 @@ from typing import Any
 from cloudjhub import __version__
 from cloudjhub.account import images
 from cloudjhub.account.inventory import Inventory, MachineFound
-from cloudjhub.deploy import sources, upgrade_steps
+from cloudjhub.deploy import sources, upgrade_reach, upgrade_steps
 from cloudjhub.deploy.desk import (
     DONE,
     FAILED,
@@ -23,13 +23,17 @@ from cloudjhub.deploy.desk import (
     unknown,
 )
 from cloudjhub.deploy.findings import Finding, Refused
+from cloudjhub.deploy.provision import change_https
 from cloudjhub.deploy.provision import upgrade as provision
-from cloudjhub.deploy.settings import ManagerLogin
+from cloudjhub.deploy.provision.https import public_url
+from cloudjhub.deploy.settings import Reach
 from cloudjhub.deploy.upgrade_steps import Wanted
 from cloudjhub.remote import Session
 
 DESCRIPTION = """Gives a running cluster this checkout's cloudJHub (if nothing else is asked for),
-or another AMI for users' machines: one that you name, or one that is made anew. The hub restarts
+another AMI for users' machines (one that you name, or one that is made anew), another way for
+browsers (--domain and --email, --certificate_file and --certificate_key_file, --self_signed, or
+--plain_http), or another network that may reach its port 22 (--ssh_from). The hub restarts
 in some seconds; servers that run are not disturbed. Users' machines take the new AMI when they
 are next started, and their homes come along. It shows what would change and whom it concerns, and
 asks. Exit codes: 0 done or declined, 1 it failed (it says in which state everything is), 2 wrong
@@ -39,12 +43,18 @@ arguments."""
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The verb's arguments."""
     made = sources.Parser(prog=prog, description=DESCRIPTION)
-    sources.add_arguments(made, ManagerLogin)
+    sources.add_arguments(made, Reach)
     made.add_argument("--yes", action="store_true", help="do it without asking")
     made.add_argument(
         "--software",
         action="store_true",
-        help="install this checkout's cloudJHub; it is the default without one of the next two",
+        help="install this checkout's cloudJHub; it is the default if nothing else is asked for",
+    )
+    made.add_argument(
+        "--self-signed",
+        "--self_signed",
+        action="store_true",
+        help="HTTPS with a certificate that the manager signs itself, of which browsers warn",
     )
     ami = made.add_mutually_exclusive_group()
     ami.add_argument("--worker-ami", "--worker_ami", metavar="AMI", help="AMI of users' machines")
@@ -70,21 +80,24 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
     return ended(lambda: _upgrade(options, prog))
 
 
-def wanted_of(options: argparse.Namespace) -> Wanted:
+def wanted_of(options: argparse.Namespace, account: Reach | None = None) -> Wanted:
     """What is asked for. Raises Refused."""
     if options.WORKER_REQUIREMENTS and not options.rebuild_worker:
         remedy = "Add --rebuild-worker: packages are part of the AMI."
         raise Refused([Finding("is of no use alone.", "--worker-requirements", remedy)])
-    other = bool(options.worker_ami or options.rebuild_worker)
+    https = upgrade_reach.https_asked(options, account) if account else None
+    other = options.worker_ami or options.rebuild_worker or https or options.SSH_FROM
     return Wanted(
         software=options.software or not other,
         worker_ami=options.worker_ami or "",
         rebuild=options.rebuild_worker,
+        https=https,
     )
 
 
 def _upgrade(options: argparse.Namespace, prog: str | None) -> int:
-    account, wanted = sources.read(options, ManagerLogin), wanted_of(options)
+    account = sources.read(options, Reach)
+    wanted = wanted_of(options, account)
     at = desk(account, prog, with_roles=True)
     found = known(at)
     if found is None:
@@ -94,8 +107,15 @@ def _upgrade(options: argparse.Namespace, prog: str | None) -> int:
         state = f"is {manager.state}" if manager else "is gone, or was never made"
         complain(f"The manager of cluster {at.cluster} {state}; it must run to be upgraded.")
         return FAILED
+    if wanted.https is not None:
+        upgrade_reach.check_name(wanted.https, manager.public_ip or "")
+    if options.SSH_FROM and not upgrade_reach.admit_operator(at, account, yes=options.yes):
+        say("Nothing was changed.")
+        return DONE
+    if options.SSH_FROM and wanted == Wanted(software=False):
+        return DONE
     image = images.image(at.clients.ec2, manager.image_id)
-    with upgrade_steps.manager_session(account, manager, image) as session:
+    with upgrade_steps.manager_session(at, account, manager, image) as session:
         now = look(at, session, found, wanted)
         say("\n".join(now.words()))
         if not now.changes:
@@ -115,11 +135,15 @@ class Before:
     version: str
     server_config: dict[str, Any]
     own_hub_config: bool
+    url: str = ""
+    new_url: str = ""
+    github: bool = False
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return self.wanted.software or self.wanted.rebuild or self._another_ami
+        wanted = self.wanted
+        return wanted.software or wanted.rebuild or self._another_ami or wanted.https is not None
 
     @property
     def _another_ami(self) -> bool:
@@ -132,6 +156,10 @@ class Before:
             lines += self._software()
         if self.wanted.worker_ami or self.wanted.rebuild:
             lines += self._ami()
+        if self.wanted.https is not None:
+            lines += upgrade_reach.https_words(
+                self.wanted.https, self.url, self.new_url, github=self.github
+            )
         return lines
 
     def _software(self) -> list[str]:
@@ -185,12 +213,16 @@ def look(at: Desk, session: Session, found: Inventory, wanted: Wanted) -> Before
     config = provision.server_config(session)
     if wanted.worker_ami:
         _check_ami(at, wanted.worker_ami, config)
+    address = found.manager.public_ip or "" if found.manager else ""
     return Before(
         found=found,
         wanted=wanted if not wanted.rebuild else replace(wanted, worker_ami=""),
         version=provision.installed_version(session),
         server_config=config,
         own_hub_config=wanted.software and provision.hub_config_differs(session),
+        url=change_https.url_now(session) if wanted.https else "",
+        new_url=public_url(wanted.https, address) if wanted.https else "",
+        github=wanted.https is not None and change_https.is_github(session),
     )
 
 

@@ -13,10 +13,11 @@ from cloudjhub.account import access, images, machines
 from cloudjhub.account.images import MachineImage
 from cloudjhub.account.inventory import MachineFound
 from cloudjhub.account.machines import Machine
-from cloudjhub.deploy import login_names, sources
+from cloudjhub.deploy import login_names, sources, upgrade_reach
 from cloudjhub.deploy.desk import DONE, Desk, complain, say, wait_until
 from cloudjhub.deploy.findings import Finding, Refused
 from cloudjhub.deploy.provision import upgrade as provision
+from cloudjhub.deploy.provision.https import Https
 from cloudjhub.deploy.provision.wheel import build_wheel
 from cloudjhub.deploy.settings import ManagerLogin, Settings
 from cloudjhub.deploy.steps import worker_image
@@ -40,11 +41,12 @@ class Wanted:
     software: bool
     worker_ami: str = ""
     rebuild: bool = False
+    https: Https | None = None
 
 
 @contextmanager
 def manager_session(
-    account: ManagerLogin, manager: MachineFound, image: MachineImage | None
+    at: Desk, account: ManagerLogin, manager: MachineFound, image: MachineImage | None
 ) -> Iterator[remote.Session]:
     """A login to the manager, with the host key that its launch pinned. It runs, so it answers.
 
@@ -58,7 +60,12 @@ def manager_session(
     login = login_names.of_server(account.server_username, image)
     target = Target(host, _SSH_PORT, login, str(key))
     pinned = manager.tags.get(HOST_KEY_TAG)
-    with _session(target, pinned) as session:
+    try:
+        opened = _session(target, pinned)
+    except MachineNotAnswering as error:
+        error.remedy = upgrade_reach.way_in(at, host)
+        raise
+    with opened as session:
         if pinned is None:
             say(f"The manager's host key was never pinned; it shows {session.fingerprint}.")
         yield session
@@ -79,7 +86,6 @@ def _session(target: Target, pinned: str | None) -> remote.Session:
         return bool(opened)
 
     if not wait_until(answers, seconds=_LOGIN_SECONDS):
-        trouble[0].remedy = "Check that this computer's address may reach its port 22 (--ssh_from)."
         raise trouble[0]
     return opened[0]
 
@@ -105,6 +111,8 @@ def act(
         provision.change_server_config(session, {"WORKER_AMI": ami})
         say(f"The worker AMI is {ami} from now on, for every machine at its next start.")
         say(f"The way back: {at.prog} {at.cluster} --worker-ami {former}")
+    if wanted.https is not None:
+        upgrade_reach.use_https(session, wanted.https, manager)
     say(f"\nDone: cluster {at.cluster} is upgraded.")
     return DONE
 

@@ -251,6 +251,7 @@ def test_a_cluster_that_is_complete_is_refused(account: Account):
         account.api.terminate_instances(InstanceIds=[made])
     assert made in found.what and "2026-09-01" in found.what
     assert "upgrade" in found.remedy and "teardown" in found.remedy
+    assert "--domain D --email E" in found.remedy and "--ssh_from CIDR" in found.remedy
 
 
 def test_an_instance_profile_that_does_not_exist(account: Account):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deploy.certificates import certificate
 from machines.clouds import BootedCloud
 
 from cloudjhub import remote, userlist
+from cloudjhub.deploy.provision import change_https
 from cloudjhub.deploy.provision import upgrade as provision
-from cloudjhub.deploy.provision.https import PlainHttp
+from cloudjhub.deploy.provision.https import Acme, PlainHttp
 from cloudjhub.deploy.provision.manager import ManagerPlan, make_worker_key, provision_manager
 from cloudjhub.deploy.provision.shell import ProvisionError
 from cloudjhub.deploy.provision.wheel import build_wheel
@@ -110,7 +113,7 @@ def manager(cloud: BootedCloud) -> Iterator[Manager]:
         GroupId=group,
         IpPermissions=[
             {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": anywhere}
-            for port in (22, 80)
+            for port in (22, 80, 443)
         ],
     )
     tags = [{"ResourceType": "instance", "Tags": tag_list(role_tags(CLUSTER, "manager"))}]
@@ -244,3 +247,34 @@ def test_a_new_worker_ami_is_made_and_used(manager: Manager):
     )
     manager.cloud.terminate(machine)
     assert version.strip() == manager.version()
+
+
+def shown_certificate(manager: Manager) -> str:
+    """What a browser would see at the public address."""
+    return "".join(ssl.get_server_certificate((manager.address, 443), timeout=20).split())
+
+
+def test_certificate_files_are_served_and_what_caddy_refuses_is_taken_back(
+    manager: Manager, tmp_path: Path
+):
+    crt, key = certificate(tmp_path, days=90)
+    hub, proxy = manager.started("jupyterhub"), manager.started("jupyterhub-proxy")
+    said = manager.upgrade("--certificate_file", crt, "--certificate_key_file", key, "--yes")
+    assert "answers at https://hub.example.edu/" in said
+    given = "".join(Path(crt).read_text().split())
+    assert shown_certificate(manager) == given
+    assert manager.started("jupyterhub") != hub
+    assert manager.started("jupyterhub-proxy") == proxy
+    with manager.session() as session:
+        assert change_https.url_now(session) == "https://hub.example.edu/"
+        bad = Acme("hub.example.edu", "a@b{.edu", "no address")
+        with pytest.raises(ProvisionError) as failed:
+            change_https.change_https(session, bad, (manager.address, manager.private_address))
+        assert "reached as before" in failed.value.remedy, failed.value.log_tail
+    assert shown_certificate(manager) == given
+    assert "https-before" not in manager.cloud.inside(manager.id, "ls /opt/cloudjhub")
+    said = manager.upgrade("--self_signed", "--yes")
+    assert f"answers at https://{manager.address}/" in said
+    assert shown_certificate(manager) != given
+    assert f"answers at http://{manager.address}/" in manager.upgrade("--plain_http", "--yes")
+    assert manager.version()

@@ -20,9 +20,14 @@ def _ssh_from(world: World) -> list[Finding]:
         remedy = "Say --ssh_from with your network, such as 192.0.2.7/32."
         what = "this computer's public address could not be found out."
         return [] if found else [Finding(what, "SSH_FROM", remedy)]
-    where = f"SSH_FROM {world.settings.ssh_from}"
+    return network_findings(world.settings.ssh_from)
+
+
+def network_findings(ssh_from: str) -> list[Finding]:
+    """Whether it is a network, and not half the world."""
+    where = f"SSH_FROM {ssh_from}"
     try:
-        network = ipaddress.ip_network(world.settings.ssh_from)
+        network = ipaddress.ip_network(ssh_from)
     except ValueError as error:
         return [Finding(f"is no network: {error}.", where, "Write it as 192.0.2.7/32.")]
     if network.prefixlen < _TOO_WIDE_PREFIX[network.version]:

@@ -27,7 +27,10 @@ def _complete(world: World) -> list[Finding]:
             what = f"{name} was launched on {since}: manager {manager.id}, {manager.public_ip}."
             remedy = (
                 f"See it with scripts/status.py {name}, renew it with scripts/upgrade.py {name}, "
-                f"remove it with scripts/teardown.py {name}, or choose another name."
+                f"which also gives it a name (--domain D --email E), certificate files "
+                f"(--certificate_file F --certificate_key_file K) or another operator's address "
+                f"(--ssh_from CIDR), remove it with scripts/teardown.py {name}, or choose another "
+                "name."
             )
             return [Finding(what, "CLUSTER_NAME", remedy)]
     return []

@@ -5,12 +5,13 @@ from cloudjhub.deploy.findings import Finding, note
 from cloudjhub.deploy.manager_plan import content_of, https_of, users_of
 from cloudjhub.deploy.provision.https import check_https
 from cloudjhub.deploy.provision.hub_files import database_of
+from cloudjhub.deploy.settings import Reach
 from cloudjhub.errors import ConfigError
 
 
 def check(world: World) -> list[Finding]:
     return [
-        *_https(world),
+        *https_findings(world.settings),
         *_login(world),
         *_readable("WORKER_REQUIREMENTS", world.settings.worker_requirements),
         *_readable("HUB_CONFIG", world.settings.hub_config),
@@ -19,9 +20,8 @@ def check(world: World) -> list[Finding]:
     ]
 
 
-def _https(world: World) -> list[Finding]:
+def https_findings(settings: Reach) -> list[Finding]:
     """One way to HTTPS is named, and whole; and its certificate is good."""
-    settings = world.settings
     files = {
         "CERTIFICATE_FILE": settings.certificate_file,
         "CERTIFICATE_KEY_FILE": settings.certificate_key_file,

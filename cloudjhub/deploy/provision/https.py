@@ -74,6 +74,11 @@ def public_url(https: Https, public_address: str) -> str:
     return f"{'http' if isinstance(https, PlainHttp) else 'https'}://{host}/"
 
 
+def way_of(https: Https) -> str:
+    """How the scripts on the manager ask whether it answers."""
+    return {Acme: "acme", PlainHttp: "http"}.get(type(https), "https")
+
+
 def caddyfile(https: Https, public_address: str) -> str:
     """The whole text of /etc/caddy/Caddyfile."""
     head = [

@@ -10,14 +10,13 @@ from cloudjhub import userlist
 from cloudjhub.deploy.provision.https import (
     CERTIFICATE_PATH,
     KEY_PATH,
-    Acme,
     CertificateFiles,
     Https,
-    PlainHttp,
     SelfSigned,
     alternative_names,
     public_name,
     public_url,
+    way_of,
 )
 from cloudjhub.deploy.provision.hub_files import (
     CADDY,
@@ -108,7 +107,8 @@ def provision_manager(session: Session, plan: ManagerPlan, say: Say = nobody) ->
     files = _files(plan)
     for file in files:
         shell.put(file.path, file.text, mode=file.mode, owner=file.owner)
-    certificate, fingerprint = _certificate(shell, plan)
+    addresses = (plan.public_address, plan.private_address)
+    certificate, fingerprint = put_certificate(shell, plan.https, addresses)
     if plan.db_url:
         say("asking the database")
         shell.script("check_database", database_of(plan.db_url).url)
@@ -175,16 +175,21 @@ def _files(plan: ManagerPlan) -> list[MachineFile]:
     return [*manager_files(hub_plan), *own]
 
 
-def _certificate(shell: Shell, plan: ManagerPlan) -> tuple[str, str]:
-    """(what tells this certificate from another, fingerprint of one that nobody vouches for)."""
-    if isinstance(plan.https, CertificateFiles):
-        shell.put(KEY_PATH, plan.https.key, mode="0600", owner="caddy:caddy")
-        shell.put(CERTIFICATE_PATH, plan.https.certificate, mode="0600", owner="caddy:caddy")
-        return digest(plan.https.certificate), ""
-    if not isinstance(plan.https, SelfSigned):
+def put_certificate(
+    shell: Shell, https: Https, addresses: tuple[str, ...], *, replace: bool = False
+) -> tuple[str, str]:
+    """(what tells this certificate from another, fingerprint of one that nobody vouches for).
+
+    One that was given earlier stays where none is given now, unless it is to be replaced.
+    """
+    if isinstance(https, CertificateFiles):
+        shell.put(KEY_PATH, https.key, mode="0600", owner="caddy:caddy")
+        shell.put(CERTIFICATE_PATH, https.certificate, mode="0600", owner="caddy:caddy")
+        return digest(https.certificate), ""
+    if not isinstance(https, SelfSigned):
         return "", ""
-    names = alternative_names((plan.public_address, plan.private_address))
-    answer = shell.script("make_certificate", names)
+    words = ["replace"] if replace else []
+    answer = shell.script("make_certificate", alternative_names(addresses), *words)
     return answer["fingerprint"], answer["fingerprint"] if answer["self_signed"] else ""
 
 
@@ -211,7 +216,7 @@ def _states(
 
 def _start(shell: Shell, plan: ManagerPlan, states: Mapping[str, str]) -> str:
     """Bring everything up; returns a sentence where something will take longer."""
-    way = {Acme: "acme", PlainHttp: "http"}.get(type(plan.https), "https")
+    way = way_of(plan.https)
     name = public_name(plan.https, plan.public_address)
     words = (states[HUB], states[PROXY], states[CADDY], plan.private_address, name, way)
     answer = shell.script("start_manager", *words)

@@ -11,8 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from cloudjhub.deploy import manager_plan
-from cloudjhub.deploy.provision.https import CertificateFiles
-from cloudjhub.deploy.provision.manager import ManagerFacts
+from cloudjhub.deploy.provision.https import CertificateFiles, Https
 from cloudjhub.deploy.steps.site import Site, there
 from cloudjhub.deploy.waiting import wait_for
 from cloudjhub.errors import CloudJHubError, TimedOut
@@ -31,26 +30,33 @@ def check(site: Site) -> None:
         # The hub answered on the manager itself; the world must wait for its certificate.
         site.say(facts.warning)
         return
-    attempt = _Attempt(facts.url, address.ip, _expected(site, facts))
+    https = manager_plan.https_of(site.settings)
+    shown = expected(https, facts.certificate_fingerprint)
+    site.say(wait(facts.url, address.ip, shown))
+
+
+def wait(url: str, ip: str, fingerprint: str) -> str:
+    """Until the hub answers there; gives a sentence. Raises TimedOut."""
+    attempt = _Attempt(url, ip, fingerprint)
     try:
-        version = wait_for(f"An answer of {facts.url}", attempt, seconds=_ANSWERS_SECONDS)
+        version = wait_for(f"An answer of {url}", attempt, seconds=_ANSWERS_SECONDS)
     except TimedOut as error:
         raise TimedOut(
             f"{error.message} {attempt.said}",
             "Look at the manager's log: journalctl -u jupyterhub -u jupyterhub-proxy -u caddy.",
         ) from error
-    site.say(f"JupyterHub {version} answers at {facts.url}")
+    return f"JupyterHub {version} answers at {url}"
 
 
-def _expected(site: Site, facts: ManagerFacts) -> str:
+def expected(https: Https, own: str) -> str:
     """Fingerprint of the certificate that must be shown; "": one that this computer trusts.
 
+    ``own``: of one that the manager signed.
     An institution's own authority need not be known here, so a given certificate is compared.
     """
-    https = manager_plan.https_of(site.settings)
     if isinstance(https, CertificateFiles):
         return x509.load_pem_x509_certificates(https.certificate)[0].fingerprint(SHA256()).hex()
-    return facts.certificate_fingerprint
+    return own
 
 
 class _Attempt:
