@@ -7,6 +7,7 @@ from typing import Any
 
 from cloudjhub.naming import (
     BUILDER_ROLE,
+    DISK_ROLE,
     HOME_SNAPSHOT_ROLE,
     LAST_OF_TAG,
     MANAGER_ROLE,
@@ -74,6 +75,12 @@ class DiskFound(Thing):
     def is_home(self) -> bool:
         """Whether it holds, or may hold, somebody's files."""
         return was_somebodys(dict(self.tags))
+
+    @property
+    def may_be_home(self) -> bool:
+        """A home, or a volume that was restored from a snapshot, perhaps without owner's tags."""
+        restored = self.from_snapshot and self.role == DISK_ROLE
+        return self.goes_with is None and (self.is_home or restored)
 
     @property
     def is_blank(self) -> bool:
@@ -184,10 +191,10 @@ class Inventory:
 
     @property
     def homes(self) -> list[DiskFound]:
-        """Volumes with somebody's files: by their own tags, or as the home of their machine."""
+        """Volumes with somebody's files: by their tags, as their machine's home, or restored."""
         held = {m.home_volume_id for m in self.machines if was_somebodys(dict(m.tags))}
         lasting = [disk for disk in self.disks if disk.goes_with is None]
-        return [disk for disk in lasting if disk.is_home or disk.id in held]
+        return [disk for disk in lasting if disk.may_be_home or disk.id in held]
 
     @property
     def blanks(self) -> list[DiskFound]:

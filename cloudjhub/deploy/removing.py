@@ -141,7 +141,9 @@ class Removing:
     def blanks(self, disks: Sequence[DiskFound]) -> None:
         """Delete volumes that nobody ever had, or that only a machine's system was on."""
         for disk in self._detached(disks):
-            if self.one(f"volume {disk.id}", self._desk.removal.delete_disk, disk):
+            if disk.is_home:
+                say(f"  Volume {disk.id} was given to {disk.owner} meanwhile: it is left alone")
+            elif self.one(f"volume {disk.id}", self._desk.removal.delete_disk, disk):
                 say(f"  Deleted volume {disk.id}, which was nobody's")
 
     def _detached(self, disks: Sequence[DiskFound]) -> list[DiskFound]:

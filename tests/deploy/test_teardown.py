@@ -1,7 +1,7 @@
 """A cluster is removed, whole and in order, and nothing else is."""
 
 import pytest
-from deploy.made_clusters import Made, Place
+from deploy.made_clusters import Made, Place, tags_of
 
 from cloudjhub.account.clients import Clients
 from cloudjhub.account.inventory import GroupFound, MachineFound, Thing
@@ -165,6 +165,27 @@ def test_a_role_of_that_name_without_our_tag_is_not_ours(place: Place):
 
 
 # -- the parts that must refuse
+
+
+@pytest.mark.slow
+def test_a_volume_restored_from_a_snapshot_is_a_home_whatever_its_tags(place: Place):
+    """Who restores a home by hand may forget to say whose it is."""
+    place.cluster("class1", ["ada"])
+    assert place.run(SCRIPT, "class1", "--yes", "--homes", "snapshot").returncode == 0
+    mine = [{"Name": "tag:cloudjhub:role", "Values": ["home-snapshot"]}]
+    (snapshot,) = place.api.describe_snapshots(Filters=mine)["Snapshots"]
+    restored = place.api.create_volume(
+        SnapshotId=snapshot["SnapshotId"],
+        AvailabilityZone="us-east-1a",
+        TagSpecifications=tags_of("volume", role_tags("class1", "disk")),
+    )["VolumeId"]
+    kept = place.run(SCRIPT, "class1", "--yes")
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+    assert "Kept: 1 home," in kept.stdout
+    assert restored in place.everything()["volumes"]
+    gone = place.run(SCRIPT, "class1", "--yes", "--homes", "delete")
+    assert gone.returncode == 0, gone.stdout + gone.stderr
+    assert restored not in place.everything()["volumes"]
 
 
 def services(place: Place) -> Clients:

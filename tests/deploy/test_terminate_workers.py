@@ -4,8 +4,12 @@ import pytest
 from deploy.made_clusters import Place, gone
 
 from cloudjhub.account.inventory import MachineFound
+from cloudjhub.deploy.desk import desk
+from cloudjhub.deploy.removing import Removing
+from cloudjhub.deploy.settings import Account
 from cloudjhub.deploy.terminate_workers import machines_text
-from cloudjhub.ec2_values import tags_from
+from cloudjhub.ec2_values import tag_list, tags_from
+from cloudjhub.naming import Owner, owner_tags, role_tags
 
 pytestmark = pytest.mark.slow
 
@@ -154,6 +158,35 @@ def test_a_home_that_is_in_use_again_is_left_alone(place: Place):
     left = place.everything()
     assert made.homes["ada"] in left["volumes"]
     assert made.homes["bob"] not in left["volumes"]
+
+
+def test_a_volume_that_became_somebodys_home_meanwhile_is_left_alone(place: Place):
+    """The hub runs on, and gives a blank volume to whoever logs in."""
+    made = place.cluster("class1", [])
+    tags = tag_list(role_tags("class1", "disk"))
+    volumes = [
+        place.api.create_volume(
+            Size=4,
+            AvailabilityZone="us-east-1a",
+            TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+        )["VolumeId"]
+        for _ in range(2)
+    ]
+    account = Account(
+        CLUSTER_NAME="class1",
+        EC2_ENDPOINT_URL=place.ec2.endpoint_url,
+        AWS_ACCESS_KEY_ID="local",
+        AWS_SECRET_KEY="local",
+    )
+    at = desk(account, None)
+    blanks = at.listing.everything().blanks
+    assert {disk.id for disk in blanks} == {*volumes}
+    place.api.create_tags(Resources=volumes[:1], Tags=tag_list(owner_tags(Owner("ada"))))
+    removing = Removing(at, wait_seconds=5)
+    removing.blanks(blanks)
+    left = place.everything()["volumes"]
+    assert volumes[0] in left and volumes[1] not in left
+    assert not removing.remains and made
 
 
 def test_what_sleeps_with_its_memory_is_named_before_it_is_lost():
