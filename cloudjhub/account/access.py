@@ -1,6 +1,7 @@
-"""Who asks, and the role under which the manager runs."""
+"""Who asks, what they may do, and the role under which the manager runs."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,9 @@ from urllib.parse import unquote
 
 from cloudjhub.aws import Service
 from cloudjhub.ec2_values import tag_list
-from cloudjhub.errors import EC2Error
+from cloudjhub.errors import EC2Error, NotPermitted
+
+_ENCODED = re.compile(r"Encoded authorization failure message: ([\w+/=-]+)")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,29 @@ def identity(sts: Service) -> Identity:
     """Raises NotPermitted where AWS does not accept the credentials."""
     answer = sts.ask("get_caller_identity")
     return Identity(answer["Account"], answer["Arn"])
+
+
+def refused(service: Service, operation: str, **arguments: Any) -> NotPermitted | None:
+    """Whether AWS would forbid a call of EC2; None also where it would fail for another reason."""
+    try:
+        service.ask(operation, DryRun=True, **arguments)
+    except NotPermitted as error:
+        return error
+    except EC2Error:
+        pass
+    return None
+
+
+def refused_resource(sts: Service, error: NotPermitted) -> str:
+    """ARN of what a refused call of EC2 was refused on; "" where AWS does not say."""
+    found = _ENCODED.search(str(error.__cause__))
+    if not found:
+        return ""
+    try:
+        answer = sts.ask("decode_authorization_message", EncodedMessage=found[1])
+    except EC2Error:
+        return ""
+    return str(json.loads(answer["DecodedMessage"]).get("context", {}).get("resource", ""))
 
 
 def profile(iam: Service, name: str) -> Profile | None:

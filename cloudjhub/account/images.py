@@ -47,14 +47,17 @@ def worker_images(ec2: Service, cluster: str) -> list[MachineImage]:
 
 def create(ec2: Service, instance_id: str, name: str, tags: dict[str, str]) -> str:
     """Begin an AMI of a machine's disk; EC2 reboots the machine for it. The AMI's id."""
-    answer = ec2.ask(
-        "create_image",
-        InstanceId=instance_id,
-        Name=name,
-        Description="A machine of a cloudJHub user",
-        TagSpecifications=[tag_specification(kind, tags) for kind in ("image", "snapshot")],
-    )
-    return answer["ImageId"]
+    return ec2.ask("create_image", **create_arguments(instance_id, name, tags))["ImageId"]
+
+
+def create_arguments(instance_id: str, name: str, tags: dict[str, str]) -> dict[str, Any]:
+    """CreateImage of one machine. Pure."""
+    return {
+        "InstanceId": instance_id,
+        "Name": name,
+        "Description": "A machine of a cloudJHub user",
+        "TagSpecifications": [tag_specification(kind, tags) for kind in ("image", "snapshot")],
+    }
 
 
 def deregister(ec2: Service, image_id: str) -> None:

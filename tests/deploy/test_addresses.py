@@ -1,6 +1,9 @@
 """The manager has one Elastic IP, whatever answers get lost and however late EC2 lists it."""
 
+from typing import Any
+
 import pytest
+from deploy.launches import ONE_CLUSTER, Killed, Machines, run, what_exists
 from deploy.looking import error, findings
 from deploy.networks import Account
 
@@ -10,6 +13,36 @@ from cloudjhub.account.quotas import ELASTIC_IPS
 from cloudjhub.deploy.findings import errors_among
 from cloudjhub.errors import EC2Error
 from cloudjhub.naming import MANAGER_ROLE, role_tags
+
+REAL_ALLOCATE = addresses.allocate
+
+
+def allocated_and_killed(*arguments: Any) -> None:
+    REAL_ALLOCATE(*arguments)
+    raise Killed
+
+
+@pytest.mark.slow
+def test_one_that_nobody_heard_of_is_given_back(
+    account: Account, machines: Machines, monkeypatch: pytest.MonkeyPatch
+):
+    account.ec2.reset_calls()
+    account.ec2.faults.lag(3600)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(addresses, "allocate", allocated_and_killed)
+        run(account, "unheard")
+
+    def shown_meanwhile(*arguments: Any) -> addresses.Address:
+        """The second is made while the first is not listed; then both are."""
+        assert arguments[0] is account.clients.ec2_once
+        made = REAL_ALLOCATE(*arguments)
+        account.ec2.faults.lag(0)
+        return made
+
+    monkeypatch.setattr(addresses, "allocate", shown_meanwhile)
+    assert run(account, "unheard") == 0
+    assert account.ec2.calls()["ReleaseAddress"]["ok"] == 1
+    assert what_exists(account, "unheard") == ONE_CLUSTER
 
 
 def test_a_lost_answer_is_not_asked_for_again(account: Account):

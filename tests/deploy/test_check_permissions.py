@@ -36,6 +36,22 @@ def test_the_operators_policy_is_enough_to_check(account: Account):
     assert found_as(account, OPERATOR) == [("note", "permission ec2:RunInstances")]
 
 
+def test_without_them_a_missing_permission_is_told_from_the_missing_group(account: Account):
+    refused = found_as(account, OPERATOR, denied("ec2:RunInstances"))
+    assert refused == [("error", "permission ec2:RunInstances")]
+
+
+def test_who_may_not_decode_refusals_is_told_that_it_was_not_tried(account: Account):
+    refusing = denied("ec2:RunInstances", "sts:DecodeAuthorizationMessage")
+    key = user_with(account, OPERATOR, refusing)  # type: ignore[arg-type]
+    (found,) = [
+        each
+        for each in findings(account, AWS_ACCESS_KEY_ID=key)
+        if each.where == "permission ec2:RunInstances"
+    ]
+    assert found.level == "note" and "cannot be tried" in found.what
+
+
 def test_with_the_clusters_groups_launching_is_tried(account: Account):
     made = account.api.create_security_group(
         GroupName="cloudjhub-class1-manager",
@@ -68,8 +84,8 @@ def test_a_missing_permission_to_make_things_is_named(account: Account, action: 
         for level, where in found_as(account, OPERATOR, denied(f"ec2:{action}"))
         if level == "error"
     ]
-    if action == "CreateTags":  # needed for each of them
-        assert len(errors) == 3
+    if action == "CreateTags":  # needed for each of them, and for machines
+        assert len(errors) == 4
     else:
         assert errors == [f"permission ec2:{action}"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cloudjhub.account import machines
+from cloudjhub.account import access, machines
 from cloudjhub.account.filters import tag_specification
 from cloudjhub.deploy import requests
 from cloudjhub.deploy.checks.world import World
@@ -29,7 +29,7 @@ def check(world: World) -> list[Finding]:
     findings = [
         Finding(error.message, f"permission ec2:{error.action}", error.remedy)
         for operation, arguments in _creations(world)
-        if (error := _dry_run(world, operation, arguments))
+        if (error := access.refused(world.clients.ec2, operation, **arguments))
     ]
     return findings + _launching(world)
 
@@ -64,17 +64,6 @@ def _creations(world: World) -> Iterator[tuple[str, dict[str, Any]]]:
     )
 
 
-def _dry_run(world: World, operation: str, arguments: dict[str, Any]) -> NotPermitted | None:
-    try:
-        world.clients.ec2.ask(operation, DryRun=True, **arguments)
-    except NotPermitted as error:
-        return error
-    except EC2Error:
-        # It would have succeeded, or fails for a reason that another check names.
-        pass
-    return None
-
-
 def _launching(world: World) -> list[Finding]:
     """A machine with our tags, in our groups where they exist already."""
     if world.base_image is None or world.public is None:
@@ -85,9 +74,17 @@ def _launching(world: World) -> list[Finding]:
     if error is None or not isinstance(error, NotPermitted):
         return _other(world, error)
     where = "permission ec2:RunInstances"
-    if ours:
-        return [Finding(error.message, where, f"{error.remedy} {_POLICY}")]
-    what = "cannot be tried before the security groups exist: the VPC's default group is refused."
+    resource = access.refused_resource(world.clients.sts, error)
+    if ours or (resource and ":security-group/" not in resource):
+        on = f" It was refused on {resource}." if resource else ""
+        return [Finding(f"{error.message}{on}", where, f"{error.remedy} {_POLICY}")]
+    if resource:
+        what = "is there, as far as it can be tried before the cluster's security groups exist."
+        return [note(what, where)]
+    what = (
+        "cannot be tried before the security groups exist: the VPC's default group may be all "
+        "that was refused, and sts:DecodeAuthorizationMessage, which would tell, is refused too."
+    )
     return [note(what, where, _POLICY)]
 
 

@@ -1,8 +1,10 @@
 """The AMI of users' machines: set up on a builder, imaged; the builder always ends."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from cloudjhub.account import images, machines
+from cloudjhub.account import access, images, machines
 from cloudjhub.account.images import MachineImage
 from cloudjhub.account.machines import Machine
 from cloudjhub.deploy import requests
@@ -12,7 +14,7 @@ from cloudjhub.deploy.provision.worker import WorkerPlan
 from cloudjhub.deploy.steps import reach, runs
 from cloudjhub.deploy.steps.site import Site, there
 from cloudjhub.deploy.waiting import wait_for
-from cloudjhub.errors import CloudJHubError, EC2Error
+from cloudjhub.errors import CloudJHubError, EC2Error, NotPermitted, TimedOut
 from cloudjhub.naming import (
     BUILD_TAG,
     BUILDER_ROLE,
@@ -23,6 +25,7 @@ from cloudjhub.naming import (
 
 _IMAGE_SECONDS = 3600
 _LISTED_SECONDS = 120
+_MAY_SECONDS = 20
 #: values of the tag: nobody can log in any more, and whether it may be imaged
 _CLEANING, _CLEAN = "cleaning", "clean"
 
@@ -48,6 +51,43 @@ def ensure_builder(site: Site) -> None:
         site.say(f"machine {usable[0].id}")
     if usable[0].tags.get(BUILD_TAG) != _CLEAN:
         runs.wait_running(site, usable[0])
+    _may_go_on(site, usable[0])
+
+
+def _may_go_on(site: Site, builder: Machine) -> None:
+    """Ask now what else is done with machines: the AMI takes minutes. Raises NotPermitted."""
+    tries = _Tries(site, builder)
+    try:
+        wait_for("The permission to image the builder", tries, seconds=_MAY_SECONDS)
+    except TimedOut as error:
+        raise (tries.error or error) from None
+
+
+class _Tries:
+    """Dry runs. Policies that ask for our tags refuse a machine whose tags are not known yet."""
+
+    def __init__(self, site: Site, builder: Machine):
+        self._ec2 = site.ec2
+        self._calls = list(_later_calls(site, builder))
+        self.error: NotPermitted | None = None
+
+    def __call__(self) -> bool:
+        tried = (access.refused(self._ec2, name, **said) for name, said in self._calls)
+        self.error = next((error for error in tried if error), None)
+        return self.error is None
+
+
+def _later_calls(site: Site, builder: Machine) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not site.settings.custom_worker_ami:
+        name = _image_name(site, builder)
+        yield (
+            "create_image",
+            images.create_arguments(builder.id, name, site.tags(WORKER_IMAGE_ROLE)),
+        )
+        yield "stop_instances", {"InstanceIds": [builder.id]}
+    yield "terminate_instances", {"InstanceIds": [builder.id]}
+    if address := site.address():
+        yield "associate_address", {"AllocationId": address.id, "InstanceId": builder.id}
 
 
 def ensure(site: Site) -> None:
@@ -92,7 +132,7 @@ def make(site: Site) -> MachineImage:
     if builder.tags.get(BUILD_TAG) != _CLEAN:
         _set_up(site, builder)
     runs.wait_stopped(site, builder)
-    name = f"{resource_name(site.cluster, WORKER_IMAGE_ROLE)}-{builder.id}"
+    name = _image_name(site, builder)
     try:
         made = images.create(site.ec2, builder.id, name, site.tags(WORKER_IMAGE_ROLE))
     except EC2Error as error:
@@ -102,6 +142,10 @@ def make(site: Site) -> MachineImage:
         return wait_for(f"EC2 listing {name}", site.worker_image, seconds=_LISTED_SECONDS)
     look = _Listed(site, made)
     return wait_for(f"EC2 listing the new AMI {made}", look, seconds=_LISTED_SECONDS)
+
+
+def _image_name(site: Site, builder: Machine) -> str:
+    return f"{resource_name(site.cluster, WORKER_IMAGE_ROLE)}-{builder.id}"
 
 
 def _set_up(site: Site, builder: Machine) -> None:
