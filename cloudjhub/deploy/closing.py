@@ -20,6 +20,7 @@ def words(site: Site) -> list[str]:
         *_certificate(site, facts.certificate_fingerprint),
         "",
         *_logins(facts.one_time_passwords),
+        *_word(facts.signup_word),
         f"On the manager ({_login(site)}):",
         "  /etc/jupyterhub/server_config.json  the cluster's settings; read again when changed",
         "  /etc/jupyterhub/jupyterhub_config.d  your own lines for JupyterHub",
@@ -51,6 +52,14 @@ def _logins(passwords: Mapping[str, str]) -> Iterator[str]:
     for name, password in sorted(passwords.items()):
         yield f"  {name:<{width}}  {password}"
     yield ""
+
+
+def _word(word: str | None) -> list[str]:
+    if word is None:
+        return []
+    if not word:
+        return ["No word of the class: whoever is first to sign up in a listed name is in.", ""]
+    return [f"Listed students sign up with the word of the class: {word}", ""]
 
 
 def interrupted(site: Site, error: BaseException) -> list[str]:

@@ -58,7 +58,8 @@ def login_of(settings: Settings) -> Login:
             settings.github_client_secret,
             settings.github_organization,
         )
-    return NativeLogin() if settings.authenticator == "native" else OwnLogin()
+    native = settings.authenticator == "native"
+    return NativeLogin(settings.signup_word) if native else OwnLogin()
 
 
 def users_of(settings: Settings) -> tuple[userlist.Listed, ...]:

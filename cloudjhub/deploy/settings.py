@@ -271,6 +271,14 @@ class Settings(Reach):
         description="native (sign-up, let in by userlist or an admin), github, or own: "
         "HUB_CONFIG names one",
     )
+    signup_word: str = Field(
+        default="",
+        alias="SIGNUP_WORD",
+        pattern=r"^([A-Za-z0-9._-]{4,64})?$",
+        repr=False,
+        description="word with which listed students sign up; empty: the launch makes one; "
+        "none: whoever is first takes a listed name",
+    )
     hub_config: str = Field(
         default="",
         alias="HUB_CONFIG",

@@ -47,7 +47,10 @@ class Machines:
         self.set_up["manager"] += 1
         self.config = plan.server_config
         return ManagerFacts(
-            url=f"https://{plan.public_address}/", versions={}, one_time_passwords={"ada": "once"}
+            url=f"https://{plan.public_address}/",
+            versions={},
+            one_time_passwords={"ada": "once"},
+            signup_word=plan.login.signup_word,
         )
 
 

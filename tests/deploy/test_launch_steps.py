@@ -45,13 +45,14 @@ def test_a_launch_makes_one_cluster(
     account: Account, machines: Machines, capsys: pytest.CaptureFixture[str]
 ):
     account.ec2.reset_calls()
-    assert run(account, "plain", SERVER_OWNER="Physics") == 0
+    assert run(account, "plain", SERVER_OWNER="Physics", SIGNUP_WORD="heron") == 0
     assert what_exists(account, "plain") == ONE_CLUSTER
     said = capsys.readouterr().out
     address = account.api.describe_addresses(
         Filters=[{"Name": "tag:cloudjhub:cluster", "Values": ["plain"]}]
     )["Addresses"][0]
     assert f"https://{address['PublicIp']}/" in said and "once" in said
+    assert "sign up with the word of the class: heron\n" in said
     assert "scripts/teardown.py plain" in said and "$0.0416" in said
     done = re.findall("^done: (.*) \\(", said, re.MULTILINE)
     assert done == [step.name for step in launch.STEPS]

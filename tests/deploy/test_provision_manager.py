@@ -266,6 +266,32 @@ def test_files_of_the_operators_own_cannot_replace_ours(name):
         manager._refuse(_native_plan(extra_config=((name, b""),)))
 
 
+class _Manager:
+    """A shell at a manager with a word, or without."""
+
+    def __init__(self, word: str | None = None):
+        self._word = word
+
+    def get(self, path: str) -> str | None:
+        assert path == login.SIGNUP_WORD_PATH
+        return self._word
+
+
+def test_a_class_gets_a_word_unless_none_is_asked_for():
+    word = manager._signup_word
+    made = word(_Manager(), login.NativeLogin())
+    assert len(made) == 9 and made != word(_Manager(), login.NativeLogin())
+    assert word(_Manager("heron\n"), login.NativeLogin()) == "heron"
+    assert word(_Manager("heron\n"), login.NativeLogin("egret")) == "egret"
+    assert word(_Manager("\n"), login.NativeLogin())
+    assert word(_Manager("heron\n"), login.NativeLogin(login.NO_WORD)) == ""
+    assert word(_Manager(), GITHUB) is None
+    written = files(login=login.NativeLogin(), signup_word="heron")
+    holding = [path for path, file in written.items() if "heron" in file.text]
+    assert holding == [login.SIGNUP_WORD_PATH]
+    assert written[holding[0]].mode == "0600"
+
+
 def _native_plan(**changes) -> manager.ManagerPlan:
     values = {
         "server_config": {},

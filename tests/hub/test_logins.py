@@ -9,6 +9,13 @@ from sites import BRISK, LISTED, Site, running_site
 from yarl import URL
 
 from cloudjhub.demo.browserless import HubUser, HubUserError
+from cloudjhub.deploy.provision.login import (
+    ONE_TIME_PATH,
+    SIGNUP_WORD_PATH,
+    USERLIST_PATH,
+    NativeLogin,
+    login_config,
+)
 from cloudjhub.logins.one_time import OneTimePasswords, main
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -181,8 +188,17 @@ async def test_a_one_time_password_also_replaces_a_forgotten_one(site, capsys):
 
 
 async def test_a_word_of_the_class_keeps_strangers_from_listed_names(tmp_path):
-    config = SITE["more_config"] + 'c.ListedAuthenticator.signup_code = "heron"\n'
-    async with running_site(tmp_path, users=SITE["users"], more_config=config) as site:
+    (tmp_path / "userlist").write_text("admin admin\nlisted01\nlisted02\nlisted03\n")
+    (tmp_path / "word").write_text("heron\n")
+    text = login_config(NativeLogin(), "URL/")
+    for path, name in [
+        (USERLIST_PATH, "userlist"),
+        (SIGNUP_WORD_PATH, "word"),
+        (ONE_TIME_PATH, "one_time.json"),
+    ]:
+        assert path in text
+        text = text.replace(path, str(tmp_path / name))
+    async with running_site(tmp_path / "demo", more_config=BRISK + text) as site:
         for name, code, words in [
             ("listed01", "heron", "log in"),
             ("listed02", "egret", "lets you in"),

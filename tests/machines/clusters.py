@@ -53,6 +53,10 @@ class Cluster:
         return re.search(rf"^  {ADMIN} +(\S+)$", self.said, re.MULTILINE)[1]
 
     @property
+    def signup_word(self) -> str:
+        return re.search(r"^Listed students sign up with .+: (\S+)$", self.said, re.MULTILINE)[1]
+
+    @property
     def steps(self) -> list[str]:
         """Names of the steps that were said to be done."""
         return _STEP.findall(self.said)

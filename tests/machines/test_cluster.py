@@ -141,7 +141,7 @@ def test_an_admin_adds_students_who_work_on_their_own_machines(
     names = {}
     for name in (ADA, BOB):  # one of userlist, one of the admin page
         window = student(browser, class1, name)
-        window.sign_up()
+        window.sign_up(class1.signup_word)
         window.log_in()
         window.start_server()
         window.new_notebook()

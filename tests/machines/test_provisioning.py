@@ -241,8 +241,8 @@ def test_secrets_are_in_files_that_only_their_owner_reads(manager):
     ]
     told = manager.inside("cat /proc/[0-9]*/cmdline | tr '\\0' ' '; journalctl --no-pager")
     told += manager.inside("cat /etc/systemd/system/jupyterhub*.service")
-    for secret in (token, password):
-        assert len(secret) > 10 and secret not in told
+    for secret in (token, password, manager.facts.signup_word):
+        assert len(secret) > 8 and secret not in told
 
 
 def test_the_key_to_users_machines_is_made_once_and_stays(manager):
@@ -282,6 +282,7 @@ def test_doing_it_again_restarts_nothing_that_did_not_change(manager):
     assert facts.certificate_fingerprint == manager.facts.certificate_fingerprint
     assert set(facts.one_time_passwords) == {"ann"}
     assert facts.one_time_passwords != manager.facts.one_time_passwords
+    assert facts.signup_word == manager.facts.signup_word != ""
 
 
 def test_a_certificate_of_the_operators_is_taken_by_a_reload(manager):

@@ -80,11 +80,13 @@ class Window:
         self.page.get_by_role("button", name="Save and log in").click()
         self.page.wait_for_url(re.compile("/hub/home"))
 
-    def sign_up(self) -> None:
+    def sign_up(self, word: str) -> None:
+        """As somebody of the class."""
         self.page.goto(f"{self.url}/hub/signup")
         self.page.locator("input[name=username]").fill(self.name)
         self.page.locator("input[name=signup_password]").fill(self.password)
         self.page.locator("input[name=signup_password_confirmation]").fill(self.password)
+        self.page.locator("input[name=signup_code]").fill(word)
         self.shoot(f"{self.name}-signs-up")
         self.page.locator("form [type=submit]").click()
         expect(self.page.get_by_text("Your account is ready")).to_be_visible()

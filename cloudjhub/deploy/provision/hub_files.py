@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from string import Template
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from cloudjhub.deploy.provision.https import Https, caddyfile, public_url
-from cloudjhub.deploy.provision.login import Login, login_config
+from cloudjhub.deploy.provision.login import SIGNUP_WORD_PATH, Login, login_config
 from cloudjhub.deploy.provision.shell import read_file
 from cloudjhub.errors import ConfigError
 
@@ -105,6 +105,7 @@ class HubPlan:
     database: Database
     userlist: str
     jupyterhub_config: str
+    signup_word: str = field(default="", repr=False)
 
 
 def manager_files(plan: HubPlan) -> list[MachineFile]:
@@ -117,6 +118,7 @@ def manager_files(plan: HubPlan) -> list[MachineFile]:
         MachineFile(SERVER_CONFIG_PATH, json.dumps(server_config, indent=2) + "\n", secret=True),
         MachineFile(CONFIG_PATH, plan.jupyterhub_config, HUB),
         MachineFile("/etc/jupyterhub/userlist", plan.userlist, HUB, secret=True),
+        MachineFile(SIGNUP_WORD_PATH, f"{plan.signup_word}\n", HUB, secret=True),
         MachineFile(PGPASS_PATH, plan.database.pgpass, HUB, secret=True),
         MachineFile(f"{folder}/10-manager.py", manager_config(plan, url), HUB, secret=True),
         MachineFile(f"{folder}/20-login.py", login_config(plan.login, url), HUB, secret=True),

@@ -1,15 +1,26 @@
 """Who may log in, as the hub's configuration says it."""
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 USERLIST_PATH = "/etc/jupyterhub/userlist"
 ONE_TIME_PATH = "/var/lib/jupyterhub/one_time_passwords.json"
+SIGNUP_WORD_PATH = "/etc/jupyterhub/signup_word"
+#: asked for in the place of a word: listed names are taken by who comes first
+NO_WORD = "none"
+# No letters and digits that look alike; whoever guesses has one guess for each listed name.
+_SIGNS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @dataclass(frozen=True)
 class NativeLogin:
-    """Accounts of this hub: listed people sign up, others wait for an admin."""
+    """Accounts of this hub: listed people sign up with a word, others wait for an admin.
+
+    ``signup_word``: "" for the one that the hub has, or a new one; NO_WORD for none.
+    """
+
+    signup_word: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -35,11 +46,23 @@ def login_config(login: Login, url: str) -> str:
         return ""
     settings = _native() if isinstance(login, NativeLogin) else _github(login, url)
     lines = [f"c.{name} = {value!r}" for name, value in settings.items()]
-    pages = _PAGES if isinstance(login, NativeLogin) else ()
-    return "\n".join([*_HEAD, *pages, *lines, ""])
+    native = _NATIVE if isinstance(login, NativeLogin) else ()
+    return "\n".join([*_HEAD, *native, *lines, ""])
 
 
-_PAGES = ("from cloudjhub import logins", "", "c.JupyterHub.template_paths = [logins.TEMPLATES]")
+def new_word() -> str:
+    """A word for the class, short enough for a blackboard."""
+    signs = "".join(secrets.choice(_SIGNS) for _ in range(8))
+    return f"{signs[:4]}-{signs[4:]}"
+
+
+_NATIVE = (
+    "from cloudjhub import logins",
+    "",
+    "c.JupyterHub.template_paths = [logins.TEMPLATES]",
+    f'with open("{SIGNUP_WORD_PATH}", encoding="utf-8") as file:',
+    "    c.ListedAuthenticator.signup_code = file.read().strip()",
+)
 # Listed, bulk-added in the admin page, or let in before: JupyterHub's database keeps the last two.
 _HEAD = (
     '"""Who may log in. Written by the launch; put your own settings into another file."""',

@@ -29,7 +29,13 @@ from cloudjhub.deploy.provision.hub_files import (
     database_of,
     manager_files,
 )
-from cloudjhub.deploy.provision.login import Login, NativeLogin
+from cloudjhub.deploy.provision.login import (
+    NO_WORD,
+    SIGNUP_WORD_PATH,
+    Login,
+    NativeLogin,
+    new_word,
+)
 from cloudjhub.deploy.provision.shell import (
     ProvisionError,
     Say,
@@ -76,7 +82,8 @@ class ManagerPlan:
 class ManagerFacts:
     """What came of it.
 
-    ``one_time_passwords`` are of admins who have not chosen a password yet;
+    ``one_time_passwords`` are of admins who have not chosen a password yet; ``signup_word`` is
+    None where nobody signs up, and "" where no word is asked for;
     ``certificate_fingerprint`` is "" where browsers need not be told; ``warning`` is "" where
     all is well.
     """
@@ -84,6 +91,7 @@ class ManagerFacts:
     url: str
     versions: Mapping[str, str]
     one_time_passwords: Mapping[str, str] = field(repr=False)
+    signup_word: str | None = field(default=None, repr=False)
     certificate_fingerprint: str = ""
     warning: str = ""
 
@@ -104,7 +112,8 @@ def provision_manager(session: Session, plan: ManagerPlan, say: Say = nobody) ->
     shell.script("make_worker_key")
     versions = _install(shell, plan, wheel)
     say("writing the configuration")
-    files = _files(plan)
+    word = _signup_word(shell, plan.login)
+    files = _files(plan, word or "")
     for file in files:
         shell.put(file.path, file.text, mode=file.mode, owner=file.owner)
     addresses = (plan.public_address, plan.private_address)
@@ -119,6 +128,7 @@ def provision_manager(session: Session, plan: ManagerPlan, say: Say = nobody) ->
         versions=versions,
         # Last: the hub, as it starts, forgets who has chosen if their accounts are gone.
         one_time_passwords=_one_time_passwords(shell, plan),
+        signup_word=word,
         certificate_fingerprint=fingerprint,
         warning=warning,
     )
@@ -156,7 +166,16 @@ def _install(shell: Shell, plan: ManagerPlan, wheel: Wheel) -> dict[str, str]:
     )
 
 
-def _files(plan: ManagerPlan) -> list[MachineFile]:
+def _signup_word(shell: Shell, login: Login) -> str | None:
+    """What was asked for; else the word that the class may know already; else a new one."""
+    if not isinstance(login, NativeLogin):
+        return None
+    if login.signup_word:
+        return "" if login.signup_word == NO_WORD else login.signup_word
+    return (shell.get(SIGNUP_WORD_PATH) or "").strip() or new_word()
+
+
+def _files(plan: ManagerPlan, signup_word: str) -> list[MachineFile]:
     """Every file of the configuration."""
     hub_plan = HubPlan(
         server_config=plan.server_config,
@@ -167,6 +186,7 @@ def _files(plan: ManagerPlan) -> list[MachineFile]:
         database=database_of(plan.db_url),
         userlist=userlist.render(plan.userlist),
         jupyterhub_config=(plan.checkout / "jupyterhub_config.py").read_text("utf-8"),
+        signup_word=signup_word,
     )
     own = [
         MachineFile(f"{CONFIG_FOLDER}/{name}", content.decode(), HUB, secret=True)
