@@ -165,6 +165,9 @@ def launch(world: World) -> int:
             manager.mark_launched(site)
         except (CloudJHubError, OSError, KeyboardInterrupt) as error:
             return _given_up(site, error, log_path if log else None)
+        except Exception as error:  # a defect of ours: a machine would go on costing, too
+            _given_up(site, error, log_path if log else None)
+            raise
     return DONE
 
 

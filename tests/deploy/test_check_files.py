@@ -183,3 +183,43 @@ def test_a_domain_without_an_email(account: Account):
 
 def test_ssh_from_something_that_is_no_network(account: Account):
     assert "host bits set" in error(account, SSH_FROM="192.0.2.7/24").what
+
+
+# -- text
+
+
+@pytest.mark.parametrize("key", ["WORKER_REQUIREMENTS", "HUB_CONFIG"])
+def test_a_file_that_is_no_text(account: Account, tmp_path: Path, key: str):
+    path = tmp_path / "latin"
+    path.write_bytes("# für alle\n".encode("latin-1"))
+    assert "is not text in UTF-8" in error(account, **{key: str(path)}).what
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-r more.txt",
+        "--constraint=limits.txt",
+        "-e .",
+        "--editable ../ours",
+        "./ours",
+        "ours @ file:///srv/ours",
+        "wheels/ours-1.0-py3-none-any.whl",
+        "--find-links wheels",
+    ],
+)
+def test_a_requirement_that_the_builder_cannot_reach(account: Account, tmp_path: Path, line: str):
+    path = tmp_path / "requirements.txt"
+    path.write_text(f"numpy\n{line}\n")
+    found = error(account, WORKER_REQUIREMENTS=str(path))
+    assert line in found.what and found.where.endswith("line 2")
+
+
+def test_requirements_that_the_builder_can_reach(account: Account, tmp_path: Path):
+    path = tmp_path / "requirements.txt"
+    path.write_text(
+        "# not ./ours\nnumpy>=2  # see ./notes\n\n-r https://example.edu/more.txt\n"
+        "ours @ git+https://example.edu/ours.git\ntheirs @ https://example.edu/theirs-1.zip\n"
+        "--extra-index-url https://example.edu/simple\n"
+    )
+    assert not errors_among(findings(account, WORKER_REQUIREMENTS=str(path)))

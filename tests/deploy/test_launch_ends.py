@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from deploy.launches import Machines, run
+from deploy.launches import Machines, run, what_exists
 from deploy.networks import Account
 
 from cloudjhub.deploy import closing
@@ -30,6 +30,13 @@ def test_a_second_ctrl_c_leaves_the_words_on_how_to_go_on(
     error = capsys.readouterr().err
     assert "Undo: scripts/teardown.py twice" in error and "scripts/status.py twice" in error
     assert "Nothing was created" not in error
+
+
+def test_no_builder_goes_on_after_a_defect_of_ours(account: Account, machines: Machines):
+    machines.failure = ValueError("nobody thought of this")
+    with pytest.raises(ValueError, match="nobody thought"):
+        run(account, "defect")
+    assert "builder" not in what_exists(account, "defect")
 
 
 def test_checks_whose_reader_has_gone_end_quietly(account: Account):

@@ -1,5 +1,7 @@
 """Whether the files that are named can be used, and what is said of HTTPS and login fits."""
 
+import re
+
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, note
 from cloudjhub.deploy.manager_plan import content_of, https_of, users_of
@@ -8,13 +10,19 @@ from cloudjhub.deploy.provision.hub_files import database_of
 from cloudjhub.deploy.settings import Reach
 from cloudjhub.errors import ConfigError
 
+# What a line of a requirements file may begin with before it names something.
+_OPTION = re.compile(
+    r"(?:(-r|-c|-f|--requirement|--constraint|--find-links|-e|--editable)[\s=]*)?(.*)"
+)
+_OWN_FILE = re.compile(r"(\.{1,2}/|/|~|file:|\.$)|.*@\s*file:|[^:]*\.(whl|zip|tar\.gz)\b", re.I)
+
 
 def check(world: World) -> list[Finding]:
     return [
         *https_findings(world.settings),
         *_login(world),
-        *_readable("WORKER_REQUIREMENTS", world.settings.worker_requirements),
-        *_readable("HUB_CONFIG", world.settings.hub_config),
+        *_requirements(world.settings.worker_requirements),
+        *_text("HUB_CONFIG", world.settings.hub_config),
         *_userlist(world),
         *_database(world),
     ]
@@ -90,6 +98,45 @@ def _database(world: World) -> list[Finding]:
     except ConfigError as error:
         remedy = "Or leave it empty for SQLite on the manager."
         return [Finding(each.removeprefix("DB_URL: "), "DB_URL", remedy) for each in error.findings]
+    return []
+
+
+def _requirements(path: str) -> list[Finding]:
+    """Only what the builder can reach can be installed: it has no file of this computer."""
+    if findings := _text("WORKER_REQUIREMENTS", path):
+        return findings
+    if not path:
+        return []
+    return [
+        Finding(
+            f"names a file of this computer, which the builder does not have: {line.strip()}.",
+            f"WORKER_REQUIREMENTS {path} line {number}",
+            "Write the packages themselves, or an address that begins with https://.",
+        )
+        for number, line in enumerate(content_of(path).decode("utf-8-sig").splitlines(), 1)
+        if _names_own_file(line.strip())
+    ]
+
+
+def _names_own_file(line: str) -> bool:
+    said = line.partition(" #")[0].strip()
+    option, rest = _OPTION.match(said).groups()  # type: ignore[union-attr]
+    if said.startswith("#"):
+        return False
+    if option not in (None, "-e", "--editable"):
+        return not rest.startswith(("http://", "https://"))
+    return bool(_OWN_FILE.match(rest))
+
+
+def _text(key: str, path: str) -> list[Finding]:
+    if findings := _readable(key, path):
+        return findings
+    try:
+        text = content_of(path) if path else b""
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        what = f"is not text in UTF-8, from byte {error.start} on."
+        return [Finding(what, f"{key} {path}", "Save it as UTF-8.")]
     return []
 
 

@@ -39,15 +39,7 @@ def build_wheel(checkout: Path = CHECKOUT) -> Wheel:
         command += ["--disable-pip-version-check", "--no-input", "--wheel-dir", str(target)]
         if _has_setuptools():
             command.append("--no-build-isolation")
-        done = subprocess.run(
-            [*command, str(source)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=BUILD_SECONDS,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "SOURCE_DATE_EPOCH": _DATE},
-        )
+        done = _run([*command, str(source)])
         wheels = sorted(target.glob("cloudjhub-*.whl")) if done.returncode == 0 else []
         if not wheels:
             raise ProvisionError(
@@ -56,6 +48,24 @@ def build_wheel(checkout: Path = CHECKOUT) -> Wheel:
                 log_tail=(done.stdout + done.stderr)[-3000:],
             )
         return Wheel(wheels[0].name, wheels[0].read_bytes())
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=BUILD_SECONDS,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "SOURCE_DATE_EPOCH": _DATE},
+        )
+    except subprocess.TimeoutExpired:
+        raise ProvisionError(
+            f"pip did not build cloudjhub from this checkout within {BUILD_SECONDS} s.",
+            "Install setuptools 77 or newer, so that it needs no network; run the command again.",
+        ) from None
 
 
 def _copy(checkout: Path, source: Path) -> None:
