@@ -12,6 +12,7 @@ from cloudjhub.naming import (
     LAST_OF_TAG,
     MANAGER_ROLE,
     NAME_TAG,
+    RETIRED_TAG,
     ROLE_TAG,
     SERVER_TAG,
     USER_TAG,
@@ -56,6 +57,15 @@ class MachineFound(Thing):
     private_ip: str | None
     home_volume_id: str | None
     hibernated: bool
+    disk_ids: tuple[str, ...] = ()
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether its user's files lie on its system disk, as it has no home volume."""
+        used = self.role == WORKER_ROLE and was_somebodys(dict(self.tags))
+        # One that was set aside gave its home to another; one without any disk is new, or ends.
+        with_files = used and RETIRED_TAG not in self.tags and self.state != "shutting-down"
+        return with_files and bool(self.disk_ids) and not self.home_volume_id
 
 
 @dataclass(frozen=True)
@@ -195,6 +205,11 @@ class Inventory:
         held = {m.home_volume_id for m in self.machines if was_somebodys(dict(m.tags))}
         lasting = [disk for disk in self.disks if disk.goes_with is None]
         return [disk for disk in lasting if disk.may_be_home or disk.id in held]
+
+    @property
+    def homes_inside(self) -> list[MachineFound]:
+        """Machines with somebody's files on their system disk, lost when they end."""
+        return [machine for machine in self.machines if machine.holds_files]
 
     @property
     def blanks(self) -> list[DiskFound]:

@@ -196,6 +196,7 @@ def _machine(raw: Mapping[str, Any]) -> MachineFound:
         private_ip=raw.get("PrivateIpAddress"),
         home_volume_id=volumes.get(HOME_DEVICE),
         hibernated=reason == "Client.UserInitiatedHibernate",
+        disk_ids=tuple(filter(None, volumes.values())),
     )
 
 

@@ -62,6 +62,17 @@ class Remains:
         return "\n".join(f"  {thing}: {reason}." for thing, reason in self.reasons.items())
 
 
+_FILES_INSIDE = (
+    "{} files on the system disk, lost with the machine; copy them away first, "
+    "or say --homes delete"
+)
+
+
+def files_inside(machine: MachineFound) -> str:
+    """Why such a machine is not ended, for people."""
+    return _FILES_INSIDE.format(f"{machine.owner or 'somebody'} has")
+
+
 def protection(error: EC2Error) -> str:
     """Why a machine was not terminated, for people."""
     return _PROTECTED if error.code == "OperationNotPermitted" else error.message.rstrip(".")
@@ -77,8 +88,18 @@ class Removing:
 
     # -- machines
 
-    def machines(self, machines: Sequence[MachineFound]) -> bool:
-        """Terminate them and wait until they have ended; gives whether all have."""
+    def machines(self, machines: Sequence[MachineFound], homes: Homes) -> bool:
+        """Terminate them and wait until they have ended; gives whether all have.
+
+        One with its user's files on its own disk stays, unless homes are to be deleted.
+        """
+        kept = [machine for machine in machines if machine.holds_files and homes != "delete"]
+        for machine in kept:
+            self.remains.add(f"machine {machine.id}", files_inside(machine))
+        ended = self._end([machine for machine in machines if machine not in kept])
+        return ended and not kept
+
+    def _end(self, machines: Sequence[MachineFound]) -> bool:
         if not machines:
             return True
         say(f"Terminating {counted(len(machines), 'machine')} ...")

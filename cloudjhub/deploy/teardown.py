@@ -24,6 +24,7 @@ from cloudjhub.deploy.settings import Account
 from cloudjhub.deploy.terminate_workers import (
     add_removal_arguments,
     homes_text,
+    refused,
     state_text,
 )
 from cloudjhub.naming import MANAGER_ROLE, resource_name
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
             say(f"Nothing is left of a cluster {at.cluster} in {at.account.region}; {at.others()}.")
             return DONE
         say(plan_text(found, options.homes, Costs(at.account.region)))
+        if refused(found, options.homes):
+            return FAILED
         if not _agreed(at, found, homes=options.homes, yes=options.yes):
             return DONE
         return Teardown(at, options.homes, wait_seconds=options.wait_seconds).run(found)
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
 def _agreed(at: Desk, found: Inventory, *, homes: Homes, yes: bool) -> bool:
     if yes:
         return True
-    files = [*found.homes, *home_snapshots(found)]
+    files = [*found.homes, *found.homes_inside, *home_snapshots(found)]
     if homes == "delete" and files:
         question = "\nType the cluster's name to remove it with every file of its users:"
         if agreed(question, at.cluster):
@@ -150,7 +153,8 @@ class Teardown:
             rest = [m for m in machines if m not in others]
             if not machines:
                 return True
-            if not (self._removing.machines(others) and self._removing.machines(rest)):
+            end = self._removing.machines
+            if not (end(others, self._homes) and end(rest, self._homes)):
                 say("What machines still use is left as it is.")
                 return False
         return True

@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
         if found is None:
             return unknown(at)
         say(plan_text(found, options.homes, Costs(at.account.region)))
+        if refused(found, options.homes):
+            return FAILED
         if not _agreed(at, found, homes=options.homes, yes=options.yes):
             return DONE
         return remove(at, found, options.homes, wait_seconds=options.wait_seconds)
@@ -86,15 +88,26 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
 def _agreed(at: Desk, found: Inventory, *, homes: Homes, yes: bool) -> bool:
     if yes:
         return True
-    if homes == "delete" and found.homes:
+    many = len(found.homes) + len(found.homes_inside)
+    if homes == "delete" and many:
         say()
-        question = (
-            f"Type the cluster's name to delete {counted(len(found.homes), 'home')} for ever:"
-        )
+        question = f"Type the cluster's name to delete {counted(many, 'home')} for ever:"
         if agreed(question, at.cluster):
             return True
     say("\nNothing was changed. Add --yes to do it.")
     return False
+
+
+def refused(found: Inventory, homes: Homes) -> bool:
+    """Whether machines would take files with them that are to be kept; says so."""
+    if not found.homes_inside or homes == "delete":
+        return False
+    say(
+        "\nNothing was changed, and --yes would change nothing: these files can neither be kept "
+        "nor become a snapshot.\nCopy them away; then say --homes delete, which ends every home, "
+        "or terminate such a machine in the EC2 console."
+    )
+    return True
 
 
 # -- what would happen
@@ -136,6 +149,19 @@ def state_text(machine: MachineFound) -> str:
 
 def homes_text(found: Inventory, homes: Homes, costs: Costs) -> str:
     """What becomes of the homes, and what they cost."""
+    return "\n\n".join(filter(None, [_inside_text(found), _volumes_text(found, homes, costs)]))
+
+
+def _inside_text(found: Inventory) -> str:
+    if not found.homes_inside:
+        return ""
+    rows = [(m.owner or "(owner's tag is lost)", m.id) for m in found.homes_inside]
+    many = counted(len(rows), "home")
+    head = f"On the system disk, lost with the machine: {many}"
+    return f"{head}\n{table(('OWNER', 'MACHINE'), rows)}"
+
+
+def _volumes_text(found: Inventory, homes: Homes, costs: Costs) -> str:
     if not found.homes:
         return "No homes on volumes of their own."
     month = costs.disks_month(found.homes)
@@ -159,7 +185,7 @@ def remove(at: Desk, found: Inventory, homes: Homes, *, wait_seconds: float) -> 
     """Do it; gives the exit code."""
     say()
     removing = Removing(at, wait_seconds=wait_seconds)
-    removing.machines(found.workers)
+    removing.machines(found.workers, homes)
     removing.homes(found.homes, homes)
     removing.blanks(found.blanks)
     came = _came_meanwhile(at, found)

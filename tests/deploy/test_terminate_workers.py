@@ -160,6 +160,27 @@ def test_a_home_that_is_in_use_again_is_left_alone(place: Place):
     assert made.homes["bob"] not in left["volumes"]
 
 
+@pytest.mark.parametrize("script", [SCRIPT, "teardown.py"])
+def test_files_on_a_system_disk_are_lost_only_for_who_says_delete(place: Place, script: str):
+    """USER_HOME_EBS_SIZE 0: the home goes with its machine."""
+    made = place.cluster("class1", ["bob"])
+    machine = place.machine("class1", "worker", group=made.ids["worker-group"])
+    place.until_running(machine)
+    place.api.create_tags(Resources=[machine], Tags=tag_list(owner_tags(Owner("ada"))))
+    before = place.everything()
+    for homes in ("keep", "snapshot"):
+        done = place.run(script, "class1", "--yes", "--homes", homes)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert (
+            f"On the system disk, lost with the machine: 1 home\nOWNER  MACHINE\nada    {machine}"
+            in done.stdout
+        )
+        assert place.everything() == before
+    done = place.run(script, "class1", "--yes", "--homes", "delete")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert machine not in place.everything()["machines"]
+
+
 def test_a_volume_that_became_somebodys_home_meanwhile_is_left_alone(place: Place):
     """The hub runs on, and gives a blank volume to whoever logs in."""
     made = place.cluster("class1", [])
