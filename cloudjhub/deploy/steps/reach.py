@@ -1,7 +1,11 @@
-"""SSH to builder and manager: waited for, and pinned by a tag at the first contact."""
+"""SSH to builder and manager: waited for, and pinned by a tag at the first contact.
+
+At that contact nothing that is secret is sent before the key was compared with the machine's
+console, where cloud-init writes it in the last stage of the first boot.
+"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from cloudjhub import remote
@@ -9,14 +13,27 @@ from cloudjhub.account import machines
 from cloudjhub.account.machines import Machine
 from cloudjhub.deploy.steps.site import Site
 from cloudjhub.deploy.waiting import wait_for
-from cloudjhub.errors import EC2Error, HostKeyChanged, LoginRefused, MachineNotAnswering, TimedOut
+from cloudjhub.errors import (
+    EC2Error,
+    HostKeyChanged,
+    LoginRefused,
+    MachineNotAnswering,
+    NotPermitted,
+    TimedOut,
+)
 from cloudjhub.naming import HOST_KEY_TAG
 from cloudjhub.remote_values import Target
 
 SSH_PORT = 22
 _ANSWERS_SECONDS = 600
 _ATTEMPT_SECONDS = 15.0
-_FINGERPRINTS = "BEGIN SSH HOST KEY FINGERPRINTS"
+_BOOT_SECONDS = 600
+_CONSOLE_SECONDS = 180.0  # EC2 shows a console some time after it was written
+_FINGERPRINTS = "END SSH HOST KEY FINGERPRINTS"
+_WAIT_FOR_BOOT = (
+    "if command -v cloud-init >/dev/null; then "
+    f"timeout {_BOOT_SECONDS} cloud-init status --wait >/dev/null 2>&1 || true; fi"
+)
 
 
 @contextmanager
@@ -33,6 +50,8 @@ def session(site: Site, machine: Machine, host: str) -> Iterator[remote.Session]
         raise TimedOut(f"{error.message} {attempt.said}", _remedy(attempt)) from attempt.error
     with opened:
         if HOST_KEY_TAG not in machine.tags:
+            site.say("waits for the end of its first boot, to compare its key with its console")
+            opened.run(_WAIT_FOR_BOOT, timeout_seconds=_BOOT_SECONDS + 30.0)
             _compare_with_console(site, machine, opened.fingerprint)
             machines.tag(site.ec2, machine.id, {HOST_KEY_TAG: opened.fingerprint})
         yield opened
@@ -70,13 +89,36 @@ def _remedy(attempt: _Attempt) -> str:
 
 
 def _compare_with_console(site: Site, machine: Machine, fingerprint: str) -> None:
-    """cloud-init writes the keys to the console; where EC2 has that already, it must agree."""
-    text = ""
-    with suppress(EC2Error):
-        text = machines.console(site.ec2, machine.id)
-    if _FINGERPRINTS in text and fingerprint not in text:
+    """Raises HostKeyChanged where the console shows other keys; says where it shows none."""
+    console = _Console(site, machine.id)
+    try:
+        wait_for(f"The console of {machine.id}", console, seconds=_CONSOLE_SECONDS)
+    except (TimedOut, NotPermitted):
+        site.say(
+            f"note: EC2 does not show the host keys of {machine.id} on its console, so its key "
+            f"{fingerprint} is believed as it was seen."
+        )
+        return
+    if fingerprint not in console.text:
         raise HostKeyChanged(
             f"The machine {machine.id} shows the host key {fingerprint}, which is none of those "
             "that it wrote to its console.",
             "Somebody may be listening in between: try from another network.",
         )
+
+
+class _Console:
+    """Whether the console shows the host keys yet."""
+
+    def __init__(self, site: Site, instance_id: str):
+        self._site, self._id = site, instance_id
+        self.text = ""
+
+    def __call__(self) -> bool:
+        try:
+            self.text = machines.console(self._site.ec2, self._id)
+        except NotPermitted:
+            raise
+        except EC2Error:  # the next look may be answered
+            return False
+        return _FINGERPRINTS in self.text
