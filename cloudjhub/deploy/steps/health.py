@@ -20,6 +20,10 @@ _ANSWERS_SECONDS = 180
 _ATTEMPT_SECONDS = 10
 #: answered by the hub itself, through Caddy and the proxy, to anyone
 _PATH = "/hub/api/"
+_NO_CERTIFICATE = (
+    "The manager's web server goes on asking for it. Run the same command again in some minutes: "
+    "it says whether the certificate has come, and finishes the launch."
+)
 
 
 def check(site: Site) -> None:
@@ -27,12 +31,19 @@ def check(site: Site) -> None:
     facts = there(site.facts, "record of how the manager was set up")
     address = there(site.address(), "manager's address")
     if facts.warning:
-        # The hub answered on the manager itself; the world must wait for its certificate.
-        site.say(facts.warning)
-        return
+        raise CloudJHubError(f"{facts.warning} {_door(address.ip)}".strip(), _NO_CERTIFICATE)
     https = manager_plan.https_of(site.settings)
     shown = expected(https, facts.certificate_fingerprint)
     site.say(wait(facts.url, address.ip, shown))
+
+
+def _door(ip: str) -> str:
+    """Whether Let's Encrypt could come in: as this computer can."""
+    try:
+        socket.create_connection((ip, 80), _ATTEMPT_SECONDS).close()
+    except OSError as error:
+        return f"Port 80 of {ip} cannot be reached from here: {error}."
+    return ""
 
 
 def wait(url: str, ip: str, fingerprint: str) -> str:

@@ -13,6 +13,7 @@ from cloudjhub.deploy.server_config import server_config
 from cloudjhub.deploy.steps import reach, runs, worker_image
 from cloudjhub.deploy.steps.site import Site, there
 from cloudjhub.deploy.waiting import wait_for
+from cloudjhub.errors import TimedOut
 from cloudjhub.naming import (
     LAUNCHED_TAG,
     MANAGER2_ROLE,
@@ -23,6 +24,7 @@ from cloudjhub.naming import (
 )
 
 _LISTED_SECONDS = 120
+_DNS_SECONDS = 600
 
 
 def ensure_address(site: Site) -> None:
@@ -78,6 +80,7 @@ def _addresses(site: Site) -> list[Address]:
 def set_up(site: Site) -> None:
     """The hub runs on it. Repeated, it only changes what is not yet as it should be."""
     machine, address = _machine(site), _address(site)
+    _lead_there(site, address)
     config = server_config(
         site.settings,
         worker_image_id=worker_image.image_id(site),
@@ -89,6 +92,28 @@ def set_up(site: Site) -> None:
     with reach.session(site, machine, address.ip) as session:
         site.worker_public_key = make_worker_key(session)
         site.facts = provision_manager(session, plan, site.say)
+
+
+def _lead_there(site: Site, address: Address) -> None:
+    """Let's Encrypt is only asked once the name leads to the manager: it counts failures."""
+    https = manager_plan.https_of(site.settings)
+    if not isinstance(https, Acme) or not check_domain(https.domain, address.ip):
+        return
+    site.say(f"waits until {https.domain} leads to {address.ip}")
+    look = partial(_leads_there, https.domain, address.ip)
+    try:
+        wait_for(f"{https.domain} leading to {address.ip}", look, seconds=_DNS_SECONDS)
+    except TimedOut as error:
+        said = " ".join(finding.what for finding in check_domain(https.domain, address.ip))
+        raise TimedOut(
+            f"{error.message} {said}".strip(),
+            f"Make an A record for {https.domain} with {address.ip}, and no other; then run the "
+            "same command again. Names that were asked for too early are known some minutes late.",
+        ) from error
+
+
+def _leads_there(domain: str, ip: str) -> bool:
+    return not check_domain(domain, ip)
 
 
 def ensure_worker_key(site: Site) -> None:
