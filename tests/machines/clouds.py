@@ -1,6 +1,8 @@
 """A local EC2 whose machines boot, as tests use it."""
 
+import functools
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,8 +96,25 @@ class BootedCloud(Cloud):
 
 
 def need_root() -> None:
+    """Skips where this computer lets nobody boot machines, such as in most containers."""
     if os.geteuid() != 0:
         pytest.skip("machines that boot need root")
+    if refused := _refused():
+        pytest.skip(f"root may not boot machines here: {refused}")
+
+
+@functools.cache
+def _refused() -> str:
+    """What root is not allowed to here; "" for nothing that matters."""
+    for command in (
+        ["unshare", "--net", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"],
+        ["losetup", "--find"],
+        ["nft", "list", "tables"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return f"{' '.join(command)}: {done.stderr.strip()}"
+    return ""
 
 
 @contextmanager

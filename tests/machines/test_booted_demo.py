@@ -10,7 +10,7 @@ from machines.clouds import need_root
 from machines.remains import what_is_left
 
 # At the first time on a computer the image of users' machines is made.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 def test_the_demos_check_holds_on_machines_that_boot(tmp_path: Path):
