@@ -27,10 +27,16 @@ from cloudjhub.ec2_values import tag_list
 from cloudjhub.naming import role_tags
 from cloudjhub.remote_values import Target
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1500)]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CLUSTER = "upgraded"
+CHANGES_THE_SCHEMA_AND_FAILS = """import sqlite3
+
+with sqlite3.connect("/var/lib/jupyterhub/jupyterhub.sqlite") as database:
+    database.execute("update alembic_version set version_num = 'of_tomorrow'")
+raise RuntimeError("broken on purpose")
+"""
 
 
 @dataclass
@@ -196,12 +202,15 @@ def test_a_hub_that_does_not_start_gives_way_to_the_former_one(manager: Manager,
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy2(CHECKOUT / name, broken / name)
     shutil.copytree(CHECKOUT / "cloudjhub", broken / "cloudjhub")
-    (broken / "cloudjhub/spawner.py").write_text("raise RuntimeError('broken on purpose')\n")
+    # As a new JupyterHub that changes the schema of the database and then fails.
+    (broken / "cloudjhub/spawner.py").write_text(CHANGES_THE_SCHEMA_AND_FAILS)
     proxy = manager.started("jupyterhub-proxy")
     with manager.session() as session, pytest.raises(ProvisionError) as failed:
         provision.upgrade_hub(session, build_wheel(broken), manager.private_address)
     assert "ran before runs again" in failed.value.remedy
     assert "broken on purpose" in failed.value.log_tail
+    assert "database is put back" in failed.value.log_tail
+    assert "database-before" not in manager.cloud.inside(manager.id, "ls /opt/cloudjhub")
     assert manager.version()
     assert manager.started("jupyterhub-proxy") == proxy
     spawner = "/opt/cloudjhub/venv/lib/python3*/site-packages/cloudjhub/spawner.py"
