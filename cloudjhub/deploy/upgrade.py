@@ -116,7 +116,7 @@ def _upgrade(options: argparse.Namespace, prog: str | None) -> int:
         return DONE
     image = images.image(at.clients.ec2, manager.image_id)
     with upgrade_steps.manager_session(at, account, manager, image) as session:
-        now = look(at, session, found, wanted)
+        now = look(at, session, found, wanted, options)
         say("\n".join(now.words()))
         if not now.changes:
             return DONE
@@ -135,6 +135,8 @@ class Before:
     version: str
     server_config: dict[str, Any]
     own_hub_config: bool
+    #: of a new AMI, in pip's format; None where nobody has noted them
+    packages: str | None = None
     url: str = ""
     new_url: str = ""
     github: bool = False
@@ -180,7 +182,20 @@ class Before:
         if not self.wanted.rebuild and not self._another_ami:
             return [f"- The worker AMI is {old} already."]
         new = self.wanted.worker_ami or "one that is made now, on a machine that then ends"
-        return [f"- The worker AMI {old} becomes {new}.", *self._machines()]
+        packages = [self._packages()] if self.wanted.rebuild else []
+        return [f"- The worker AMI {old} becomes {new}.", *packages, *self._machines()]
+
+    def _packages(self) -> str:
+        """Their names; an address may hold a password, which is not for the screen."""
+        if self.packages is None:
+            return (
+                "  The manager has no note of the class's packages: what WORKER_REQUIREMENTS says."
+            )
+        lines = [line.strip() for line in self.packages.splitlines()]
+        named = [line for line in lines if line and line[0] not in "#-" and "://" not in line]
+        others = sum(line.startswith("-") or "://" in line for line in lines)
+        more = [counted(others, "other line")] if others else []
+        return f"  The class's packages: {', '.join([*named, *more]) or 'none'}."
 
     def _machines(self) -> list[str]:
         machines = [
@@ -208,7 +223,9 @@ class Before:
         return has_homes and machine.home_volume_id is not None
 
 
-def look(at: Desk, session: Session, found: Inventory, wanted: Wanted) -> Before:
+def look(
+    at: Desk, session: Session, found: Inventory, wanted: Wanted, options: argparse.Namespace
+) -> Before:
     """Read everything and check it. Raises Refused for an AMI that cannot be used."""
     config = provision.server_config(session)
     if wanted.worker_ami:
@@ -220,6 +237,7 @@ def look(at: Desk, session: Session, found: Inventory, wanted: Wanted) -> Before
         version=provision.installed_version(session),
         server_config=config,
         own_hub_config=wanted.software and provision.hub_config_differs(session),
+        packages=upgrade_steps.packages_text(options, session) if wanted.rebuild else None,
         url=change_https.url_now(session) if wanted.https else "",
         new_url=public_url(wanted.https, address) if wanted.https else "",
         github=wanted.https is not None and change_https.is_github(session),

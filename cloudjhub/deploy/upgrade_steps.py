@@ -1,6 +1,7 @@
 """What an upgrade does, once it is agreed to. Each step can be repeated."""
 
 import argparse
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from cloudjhub.account import access, images, machines
 from cloudjhub.account.images import MachineImage
 from cloudjhub.account.inventory import MachineFound
 from cloudjhub.account.machines import Machine
-from cloudjhub.deploy import login_names, sources, upgrade_reach
+from cloudjhub.deploy import login_names, manager_plan, sources, upgrade_reach
 from cloudjhub.deploy.desk import DONE, Desk, complain, say, wait_until
 from cloudjhub.deploy.findings import Finding, Refused
 from cloudjhub.deploy.provision import upgrade as provision
@@ -105,7 +106,7 @@ def act(
     if wanted.worker_ami or wanted.rebuild:
         former = config["WORKER_AMI"]
         used = {former, *provision.used_amis(session)}
-        ami = wanted.worker_ami or _rebuilt(at, options, config, used)
+        ami = wanted.worker_ami or _rebuilt_as_noted(at, options, session, config, used)
         _allow(at, ami, config)
         provision.note_used(session, former, ami)
         provision.change_server_config(session, {"WORKER_AMI": ami})
@@ -148,6 +149,41 @@ def _allow(at: Desk, image_id: str, config: dict[str, Any]) -> None:
 # -- the AMI
 
 
+def packages_text(options: argparse.Namespace, session: remote.Session) -> str | None:
+    """The class's packages: of the file that is named, or as noted on the manager.
+
+    None: nobody has noted them. Raises Refused for a file that cannot be read.
+    """
+    path = options.WORKER_REQUIREMENTS
+    if not path:
+        return provision.requirements(session)
+    try:
+        return manager_plan.content_of(path).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        where = f"--worker_requirements {path}"
+        raise Refused([Finding(f"cannot be read: {error}.", where, "Name another.")]) from None
+
+
+def _rebuilt_as_noted(
+    at: Desk,
+    options: argparse.Namespace,
+    session: remote.Session,
+    config: dict[str, Any],
+    used: set[str],
+) -> str:
+    """A new AMI with the class's packages, which are noted for the next one."""
+    text = packages_text(options, session)
+    if text is None:
+        return _rebuilt(at, options, config, used)
+    with tempfile.TemporaryDirectory() as folder:  # for its owner only
+        file = Path(folder) / "requirements.txt"
+        file.write_text(text, encoding="utf-8")
+        options.WORKER_REQUIREMENTS = str(file)
+        ami = _rebuilt(at, options, config, used)
+    provision.note_requirements(session, text)
+    return ami
+
+
 def _rebuilt(at: Desk, options: argparse.Namespace, config: dict[str, Any], used: set[str]) -> str:
     """A new AMI; one that an interrupted upgrade made and did not use is taken."""
     (manager, *_) = machines.of(at.clients.ec2, at.cluster, MANAGER_ROLE)
@@ -185,8 +221,19 @@ def _site(at: Desk, options: argparse.Namespace, manager: Machine, config: dict[
     """Where a builder works: beside the manager, from the same base AMI."""
     options.BASE_AMI, options.PUBLIC_SUBNET_ID = manager.image_id, manager.subnet_id
     options.PRIVATE_SUBNET_ID = config["SUBNET_ID"]
-    settings = sources.read(options, Settings).model_copy(update={"custom_worker_ami": ""})
+    settings = sources.read(options, Settings)
+    settings = settings.model_copy(update=_as_the_cluster_is(settings, config))
     base = images.image(at.clients.ec2, manager.image_id)
     settings = login_names.filled_in(settings, base)
     identity = access.identity(at.clients.sts)
     return Site(settings=settings, clients=at.clients, identity=identity, vpc_id="", say=say)
+
+
+def _as_the_cluster_is(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
+    """What the hub counts on, whatever this computer's files say by now."""
+    return {
+        "custom_worker_ami": "",
+        "notebook_username": config.get("NOTEBOOK_USERNAME", settings.notebook_username),
+        "root_disk_gib": config.get("WORKER_EBS_SIZE", settings.root_disk_gib),
+        "server_owner": config.get("SERVER_OWNER", settings.server_owner),
+    }

@@ -31,6 +31,7 @@ class Machines:
         self.failure: BaseException | None = None
         self.before_failure: Callable[[], None] = lambda: None
         self.set_up: Counter[str] = Counter()
+        self.noted = ""
 
     @contextmanager
     def session(self, site: Site, machine: Machine, host: str) -> Iterator[str]:
@@ -42,6 +43,9 @@ class Machines:
         if self.failure:
             self.before_failure()
             raise self.failure
+
+    def note_requirements(self, session: str, text: str) -> None:
+        self.noted = text
 
     def provision_manager(self, session: str, plan: Any, say: Any) -> ManagerFacts:
         self.set_up["manager"] += 1
@@ -65,6 +69,7 @@ def replaced(account: Account, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
     monkeypatch.setattr(worker_image.provision, "check_worker", lambda *_: [])
     monkeypatch.setattr(manager, "make_worker_key", lambda _: PUBLIC_KEY)
     monkeypatch.setattr(manager, "provision_manager", made.provision_manager)
+    monkeypatch.setattr(manager, "note_requirements", made.note_requirements)
     monkeypatch.setattr(health, "hub_version", lambda *_: "6.1")
     monkeypatch.chdir(folder)
     return made

@@ -42,10 +42,14 @@ MADE = (
 
 
 def test_a_launch_makes_one_cluster(
-    account: Account, machines: Machines, capsys: pytest.CaptureFixture[str]
+    account: Account, machines: Machines, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
+    packages = tmp_path / "class.txt"
+    packages.write_text("numpy\n")
     account.ec2.reset_calls()
-    assert run(account, "plain", SERVER_OWNER="Physics", SIGNUP_WORD="heron") == 0
+    said_too = {"SIGNUP_WORD": "heron", "WORKER_REQUIREMENTS": str(packages)}
+    assert run(account, "plain", SERVER_OWNER="Physics", **said_too) == 0
+    assert machines.noted == "numpy\n"  # on the manager, for the next AMI
     assert what_exists(account, "plain") == ONE_CLUSTER
     said = capsys.readouterr().out
     address = account.api.describe_addresses(
@@ -167,15 +171,24 @@ def test_a_second_launch_is_refused_and_changes_nothing(account: Account, machin
     assert not {action for action, count in account.ec2.calls().items() if count["ok"]} & {*MADE}
 
 
-def test_rules_that_were_changed_by_hand_are_mended(account: Account, machines: Machines):
+def test_rules_that_were_changed_by_hand_are_mended(
+    account: Account, machines: Machines, capsys: pytest.CaptureFixture[str]
+):
     machines.failure = ProvisionError("No package server answers.")
     assert run(account, "mend") == 1
     found = groups.of(account.clients.ec2, "mend")["manager"]
     groups.refuse(account.clients.ec2, found.id, [groups.Rule(443, "0.0.0.0/0")])
     groups.admit(account.clients.ec2, found.id, [groups.Rule(22, "0.0.0.0/0")])
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "203.0.113.0/24"}]}
+    account.api.authorize_security_group_ingress(GroupId=found.id, IpPermissions=[everything])
     machines.failure = None
     assert run(account, "mend") == 0
-    assert groups.of(account.clients.ec2, "mend")["manager"].rules == found.rules
+    mended = groups.of(account.clients.ec2, "mend")["manager"]
+    assert mended.rules == found.rules
+    assert mended.others == ("all traffic from 203.0.113.0/24",)
+    said = capsys.readouterr().out
+    assert "takes from manager: 22/tcp from 0.0.0.0/0" in said
+    assert "manager also admits all traffic from 203.0.113.0/24" in said
 
 
 @pytest.mark.parametrize(

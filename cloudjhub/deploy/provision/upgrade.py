@@ -26,6 +26,7 @@ from cloudjhub.remote import Session
 
 _BASE = "/opt/cloudjhub"
 _USED = f"{_BASE}/worker-amis"
+_REQUIREMENTS = f"{_BASE}/worker-requirements.txt"
 _HUB = "jupyterhub:jupyterhub"
 _LOOK_SECONDS = 60.0
 
@@ -106,6 +107,16 @@ def note_used(session: Session, *image_ids: str) -> None:
     """Remember them, so that an AMI that was given up is not taken for one that waits for use."""
     known = dict.fromkeys([*used_amis(session), *image_ids])
     Shell(session, nobody).put(_USED, "".join(f"{image_id}\n" for image_id in known))
+
+
+def requirements(session: Session) -> str | None:
+    """What the class's packages are, in pip's format; None where nobody has noted them."""
+    return Shell(session, nobody).get(_REQUIREMENTS)
+
+
+def note_requirements(session: Session, text: str) -> None:
+    """Remember them for the next AMI. They may hold a password, so they are for root only."""
+    Shell(session, nobody).put(_REQUIREMENTS, text, mode="0600")
 
 
 def hub_config_differs(session: Session, checkout: Path = CHECKOUT) -> bool:

@@ -9,6 +9,7 @@ from cloudjhub.account.machines import Machine
 from cloudjhub.deploy import manager_plan, requests
 from cloudjhub.deploy.provision.https import Acme, check_domain
 from cloudjhub.deploy.provision.manager import make_worker_key, provision_manager
+from cloudjhub.deploy.provision.upgrade import note_requirements
 from cloudjhub.deploy.server_config import server_config
 from cloudjhub.deploy.steps import reach, runs, worker_image
 from cloudjhub.deploy.steps.site import Site, there
@@ -92,6 +93,8 @@ def set_up(site: Site) -> None:
     with reach.session(site, machine, address.ip) as session:
         site.worker_public_key = make_worker_key(session)
         site.facts = provision_manager(session, plan, site.say)
+        if not site.settings.custom_worker_ami:
+            note_requirements(session, worker_image.worker_plan(site).requirements)
 
 
 def _lead_there(site: Site, address: Address) -> None:

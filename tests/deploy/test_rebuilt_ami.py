@@ -1,0 +1,49 @@
+"""A worker AMI that an upgrade makes anew is made from the cluster's own settings."""
+
+import pytest
+from deploy import test_upgrade
+from deploy.test_upgrade import Operator, use_ami, with_cluster
+
+from cloudjhub.account import images
+from cloudjhub.deploy import upgrade_steps
+from cloudjhub.deploy.provision import upgrade as provision
+from cloudjhub.deploy.steps import worker_image
+
+config_values = test_upgrade.config_values
+manager = test_upgrade.manager
+operator = test_upgrade.operator
+
+
+@pytest.mark.slow
+def test_a_new_ami_is_made_as_the_cluster_is(operator: Operator, monkeypatch, tmp_path):
+    made = with_cluster(operator, [])
+    use_ami(operator, NOTEBOOK_USERNAME="student", WORKER_EBS_SIZE=20, SERVER_OWNER="physics")
+    secret = "https://me:password@example.edu/simple"
+    noted = f"# class\nnumpy==2\n--extra-index-url {secret}\npandas\n"
+    provision.note_requirements(operator.manager, noted)
+    built = []
+
+    def make(site):
+        built.append((site.settings, worker_image.worker_plan(site)))
+        return images.image(site.ec2, made.ids["image"])
+
+    monkeypatch.setattr(worker_image, "make", make)
+    monkeypatch.setattr(worker_image, "ensure_builder", lambda site: None)
+    monkeypatch.setattr(upgrade_steps, "unused", lambda *_: None)
+    code, out, err = operator.upgrade("--rebuild-worker", "--yes")
+    assert code == 0, err
+    ((settings, plan),) = built
+    assert (plan.notebook_username, plan.requirements) == ("student", noted)
+    assert (settings.root_disk_gib, settings.server_owner) == (20, "physics")
+    assert "packages: numpy==2, pandas, 1 other line." in out and secret not in out + err
+    other = tmp_path / "other.txt"
+    other.write_text("scipy\n")
+    use_ami(operator)
+    words = ("--rebuild-worker", "--worker-requirements", str(other))
+    assert "packages: scipy." in operator.upgrade(*words)[1]
+    assert provision.requirements(operator.manager) == noted
+    code, out, err = operator.upgrade(*words, "--yes")
+    assert code == 0 and built[-1][1].requirements == "scipy\n", err
+    assert provision.requirements(operator.manager) == "scipy\n"
+    other.write_bytes(b"caf\xe9")
+    assert operator.upgrade(*words)[0] == 2
