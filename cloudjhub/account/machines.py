@@ -44,6 +44,7 @@ class Request:
     public_address: bool = False  # one that it loses when it stops
     profile: str = ""  # name of an instance profile
     stays_on_shutdown: bool = True  # False: a shutdown from inside terminates it
+    user_data: str = ""  # for cloud-init; nothing secret
 
 
 def of(ec2: Service, cluster: str, role: str) -> list[Machine]:
@@ -111,6 +112,8 @@ def run_arguments(request: Request, client_token: str) -> dict[str, Any]:
     }
     if client_token:
         arguments["ClientToken"] = client_token
+    if request.user_data:
+        arguments["UserData"] = request.user_data
     if request.profile:
         arguments["IamInstanceProfile"] = {"Name": request.profile}
     return arguments

@@ -12,6 +12,10 @@ from cloudjhub.naming import (
     role_tags,
 )
 
+#: A builder that nobody came back to ends after hours: it shuts down, and that terminates it. EC2
+#: stops it for its image all the same; of the image cloud-init forgets this.
+BUILDER_ENDS = "#!/bin/sh\nshutdown -h +240\n"
+
 
 def manager(
     settings: Settings, image: MachineImage, group_ids: tuple[str, ...], *, profile: str
@@ -48,6 +52,8 @@ def builder(settings: Settings, image: MachineImage, group_ids: tuple[str, ...])
         tags=_tags(settings, BUILDER_ROLE),
         disk_tags=_tags(settings, BUILDER_DISK_ROLE),
         public_address=True,
+        stays_on_shutdown=False,
+        user_data=BUILDER_ENDS,
     )
 
 

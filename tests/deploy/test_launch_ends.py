@@ -8,7 +8,9 @@ import pytest
 from deploy.launches import Machines, run, what_exists
 from deploy.networks import Account
 
-from cloudjhub.deploy import closing
+from cloudjhub.account import images
+from cloudjhub.account.machines import run_arguments
+from cloudjhub.deploy import closing, requests
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +39,17 @@ def test_no_builder_goes_on_after_a_defect_of_ours(account: Account, machines: M
     with pytest.raises(ValueError, match="nobody thought"):
         run(account, "defect")
     assert "builder" not in what_exists(account, "defect")
+
+
+def test_a_builder_ends_by_itself_where_nobody_comes_back(account: Account):
+    settings = account.settings()
+    image = images.image(account.clients.ec2, settings.base_ami)
+    assert image
+    asked = run_arguments(requests.builder(settings, image, ()), "token")
+    assert asked["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert "shutdown -h +" in asked["UserData"]
+    manager = run_arguments(requests.manager(settings, image, (), profile=""), "token")
+    assert manager["InstanceInitiatedShutdownBehavior"] == "stop" and "UserData" not in manager
 
 
 def test_checks_whose_reader_has_gone_end_quietly(account: Account):

@@ -8,6 +8,8 @@ import pytest
 from local.clouds import code_of
 from machines.clouds import BootedCloud
 
+from cloudjhub.deploy.requests import BUILDER_ENDS
+
 pytestmark = pytest.mark.slow
 
 
@@ -119,6 +121,21 @@ def test_a_machine_that_dies_or_hangs_and_one_that_ends_itself(cloud: BootedClou
         "IncorrectInstanceState"
     )
     cloud.terminate(first)
+
+
+def test_a_builder_that_nobody_comes_back_to_ends(cloud: BootedCloud):
+    (builder,) = cloud.launch(
+        1, UserData=BUILDER_ENDS, InstanceInitiatedShutdownBehavior="terminate"
+    )
+    cloud.wait_ssh(builder)
+    planned = "cloud-init status --wait >/dev/null; cat /run/systemd/shutdown/scheduled"
+    assert "MODE=poweroff" in cloud.ssh(builder, planned, 120)
+    # For its image EC2 stops it, which is no shutdown of its own.
+    cloud.api.stop_instances(InstanceIds=[builder])
+    cloud.wait_state(builder, "stopped")
+    cloud.start(builder)
+    cloud.inside(builder, "systemctl poweroff")
+    cloud.wait_state(builder, "terminated")
 
 
 def is_heard(cloud: BootedCloud, instance: str) -> bool:
