@@ -28,6 +28,8 @@ class Group:
     vpc_id: str
     rules: frozenset[Rule]
     tags: dict[str, str] = field(default_factory=dict)
+    #: inbound rules of other kinds, such as all traffic or a range of ports, in words
+    others: tuple[str, ...] = ()
 
 
 def of(ec2: Service, cluster: str) -> dict[str, Group]:
@@ -88,15 +90,41 @@ def _permission(rule: Rule) -> dict[str, Any]:
 
 def _group(raw: Mapping[str, Any]) -> Group:
     rules = {rule for permission in raw.get("IpPermissions", []) for rule in _rules(permission)}
-    tags = tags_from(raw)
-    return Group(raw["GroupId"], raw["GroupName"], raw["VpcId"], frozenset(rules), tags)
+    others = [words for each in raw.get("IpPermissions", []) for words in _others(each)]
+    return Group(
+        raw["GroupId"],
+        raw["GroupName"],
+        raw["VpcId"],
+        frozenset(rules),
+        tags_from(raw),
+        tuple(sorted(others)),
+    )
 
 
 def _rules(permission: Mapping[str, Any]) -> list[Rule]:
-    """Rules of one TCP port only; ours are all of that kind."""
-    if permission["IpProtocol"] != "tcp" or permission["FromPort"] != permission["ToPort"]:
+    """Rules of one TCP port from a network or a group; ours are all of that kind."""
+    if not _is_one_port(permission):
         return []
+    return [Rule(permission["FromPort"], source) for source in _sources(permission)]
+
+
+def _sources(permission: Mapping[str, Any]) -> list[str]:
     sources = [entry["CidrIp"] for entry in permission.get("IpRanges", [])]
     sources += [entry["CidrIpv6"] for entry in permission.get("Ipv6Ranges", [])]
-    sources += [entry["GroupId"] for entry in permission.get("UserIdGroupPairs", [])]
-    return [Rule(permission["FromPort"], source) for source in sources]
+    return sources + [entry["GroupId"] for entry in permission.get("UserIdGroupPairs", [])]
+
+
+def _others(permission: Mapping[str, Any]) -> list[str]:
+    """What a permission admits beyond that, in words."""
+    lists = [entry["PrefixListId"] for entry in permission.get("PrefixListIds", [])]
+    if _is_one_port(permission):
+        return [f"{permission['FromPort']}/tcp from {source}" for source in lists]
+    protocol = permission["IpProtocol"]
+    ports = f"{permission.get('FromPort')}-{permission.get('ToPort')}/{protocol}"
+    what = "all traffic" if protocol == "-1" else ports
+    return [f"{what} from {source}" for source in [*_sources(permission), *lists]]
+
+
+def _is_one_port(permission: Mapping[str, Any]) -> bool:
+    ports = permission.get("FromPort"), permission.get("ToPort")
+    return permission["IpProtocol"] == "tcp" and ports[0] == ports[1] is not None

@@ -27,10 +27,16 @@ _DESCRIPTIONS = {
 
 def ensure(site: Site) -> None:
     """Groups that lack rules get them; rules that are not ours by now are taken away."""
-    before = {role: group.rules for role, group in site.groups().items()}
+    found = site.groups()
+    before = {role: group.rules for role, group in found.items()}
     ids = {role: _ensure_group(site, role) for role in _DESCRIPTIONS}
     for role, wanted in rules(ids, _ssh_from(site)).items():
-        _bring_to(site.ec2, ids[role], before.get(role, frozenset()), wanted)
+        present = before.get(role, frozenset())
+        for rule in sorted(present - wanted, key=str):
+            site.say(f"takes from {role}: {rule.port}/tcp from {rule.source}")
+        for words in found[role].others if role in found else ():
+            site.say(f"note: {role} also admits {words}, which no launch made; it is left")
+        _bring_to(site.ec2, ids[role], present, wanted)
     # The next steps look for them by their tags.
     look = partial(_are_listed, site, ids)
     wait_for("EC2 listing the new security groups", look, seconds=_KNOWN_SECONDS)
