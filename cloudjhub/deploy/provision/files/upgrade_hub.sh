@@ -3,6 +3,7 @@ wheel=$1 extras=$2 jupyterhub=$3 hub=$4 state=$5
 base=/opt/cloudjhub
 python="$base/venv/bin/python"
 unit=/etc/systemd/system/jupyterhub.service
+database=/var/lib/jupyterhub/jupyterhub.sqlite copy="$base/database-before"
 pip="$python -m pip install --no-input --progress-bar off --no-warn-script-location --quiet"
 version() { "$python" -c "from importlib.metadata import version; print(version('$1'))"; }
 
@@ -32,6 +33,25 @@ answers() {
     return 1
 }
 restart() { systemctl daemon-reload && systemctl restart jupyterhub.service 9>&- && answers; }
+# A new JupyterHub may change the schema, which the former one would not understand.
+sqlite() { /usr/bin/python3 -I -c "import sqlite3, sys; db = sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True); $1" "${@:2}"; }
+revision() { sqlite 'print(*db.execute("select version_num from alembic_version").fetchone())' "$1" 2>/dev/null || true; }
+same_schema() { [ "$(revision "$copy")" = "$(revision "$database")" ]; }
+keep_database() {
+    [ -s "$database" ] || return 0
+    systemctl stop jupyterhub.service || return 1
+    # Of an attempt that was cut off, the copy from before a change of the schema is the one to keep.
+    if [ -s "$copy" ] && ! same_schema; then return 0; fi
+    rm -f "$copy.new"
+    (umask 077 && sqlite 'db.backup(sqlite3.connect(sys.argv[2]))' "$database" "$copy.new") && mv -f "$copy.new" "$copy"
+}
+database_back() {
+    if [ ! -s "$copy" ] || same_schema; then return 0; fi
+    echo "The users' database is put back as it was before its schema was changed." >&2
+    systemctl stop jupyterhub.service
+    install -o jupyterhub -g jupyterhub -m "$(stat -c %a "$database")" "$copy" "$database"
+    rm -f "$database-journal" "$database-wal" "$database-shm"
+}
 back() {
     echo "$1 Going back to the version that ran before." >&2
     journalctl --no-pager --output=cat --lines=30 --unit=jupyterhub.service >&2 || true
@@ -39,8 +59,9 @@ back() {
     $pip --requirement "$base/packages-before.txt"
     $pip --force-reinstall --no-deps "$former"
     sed -n 's/^jupyterhub==/jupyterhub==/p' "$base/packages-before.txt" >"$base/constraints.txt"
+    database_back
     if restart; then echo "The version that ran before runs again." >&2; else echo "The hub does not start." >&2; fi
-    rm -f "$base/upgrading"
+    rm -f "$base/upgrading" "$copy"
     exit 1
 }
 
@@ -48,10 +69,11 @@ phase "new version into $base/venv"
 install_wheel "$wheel" "$jupyterhub" || back "The new version cannot be installed."
 if [ -s "$base/unit-new" ]; then install -m 0644 "$base/unit-new" "$unit"; fi
 phase "hub"
+keep_database || back "The users' database cannot be copied."
 restart || back "The new version does not answer."
 mkdir -p "$base/running"
 echo "$state" >"$base/running/jupyterhub.service"
 mv -f "$wheel" "$base/wheels/"
 find "$base/wheels" -maxdepth 1 -name '*.whl' ! -name "$(basename "$wheel")" -delete
-rm -f "$base/upgrading"
+rm -f "$base/upgrading" "$copy"
 answer "{\"before\": \"$before\", \"cloudjhub\": \"$(version cloudjhub)\", \"jupyterhub\": \"$(version jupyterhub)\"}"
