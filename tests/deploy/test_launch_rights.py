@@ -7,7 +7,7 @@ from local import identities
 
 from cloudjhub.account.clients import Clients
 from cloudjhub.deploy import launch
-from cloudjhub.deploy.steps import worker_image
+from cloudjhub.deploy.steps import runs, worker_image
 from cloudjhub.policy import documents
 
 pytestmark = pytest.mark.slow
@@ -33,3 +33,17 @@ def test_what_is_needed_later_is_asked_before_an_ami_is_made(
     assert run(account, cluster, AWS_ACCESS_KEY_ID=key) == 1
     assert f"You are not allowed to call {action}" in capsys.readouterr().err
     assert machines.set_up["worker"] == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("Client.InternalError: Client error on launch", "kms:CreateGrant"),
+        ("Client.InvalidKMSKey.InvalidState: The KMS key is disabled", "kms:CreateGrant"),
+        ("Server.InternalError: Server error on launch", "another type or subnet"),
+        ("", "another type or subnet"),
+    ],
+)
+def test_a_machine_that_ends_for_its_disks_key_is_told_from_others(reason: str, said: str):
+    """https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshooting-launch.html"""
+    assert said in runs.remedy_of(reason)

@@ -13,6 +13,12 @@ from cloudjhub.naming import MANAGER_ROLE
 _ATTEMPTS = 20
 _RUNNING_SECONDS = 600
 _PROFILE_SECONDS = 180
+_OTHER_REMEDY = "Run the same command again; if it happens again, choose another type or subnet."
+_KEY_REMEDY = (
+    "Disks are encrypted with the account's default EBS key. Where that is a key of your own, its "
+    "policy must let you and the manager's role use it (kms:CreateGrant, kms:Decrypt, "
+    "kms:DescribeKey, kms:GenerateDataKeyWithoutPlaintext, kms:ReEncrypt*); see docs/security.md."
+)
 # The token was used: by a machine that is gone, or by a launch with other settings.
 _USED_TOKEN = {"IdempotentInstanceTerminated", "IdempotentParameterMismatch"}
 
@@ -79,13 +85,19 @@ class _Look:
             why = machine.state_reason or "EC2 gives no reason"
             raise LaunchFailed(
                 f"EC2 ended the machine {machine.id}: {why}.",
-                "Run the same command again; if it happens again, choose another type or subnet.",
+                remedy_of(machine.state_reason),
             )
         if machine.state == self._state:
             return machine
         if machine.state == "stopped" and self._on_stopped:
             self._on_stopped(self._site.ec2, machine.id)
         return None
+
+
+def remedy_of(reason: str) -> str:
+    """What to do about a machine that EC2 ended, by its own words."""
+    about_a_key = any(sign in reason for sign in ("Client.InternalError", "KMSKey", "KMS key"))
+    return _KEY_REMEDY if about_a_key else _OTHER_REMEDY
 
 
 def _once_all_is_known(site: Site, request: Request, token: str) -> Machine:
