@@ -126,6 +126,12 @@ def _upgrade(options: argparse.Namespace, prog: str | None) -> int:
         return upgrade_steps.act(at, options, manager, session, now.server_config, wanted)
 
 
+_LOOKED_AT = (
+    "  Of it, only state, size and architecture were looked at, not whether it has the account and "
+    "the programs."
+)
+
+
 @dataclass(frozen=True)
 class Before:
     """How things are before anything is changed."""
@@ -135,6 +141,7 @@ class Before:
     version: str
     server_config: dict[str, Any]
     own_hub_config: bool
+    postgresql: bool = False
     #: of a new AMI, in pip's format; None where nobody has noted them
     packages: str | None = None
     url: str = ""
@@ -168,8 +175,14 @@ class Before:
         running = sum(machine.state == "running" for machine in self.found.workers)
         lines = [
             f"- cloudJHub {self.version} on the manager becomes this checkout's {__version__}. "
-            f"The hub restarts; {counted(running, 'machine')} of users and their servers run on."
+            f"The hub restarts; {counted(running, 'machine')} of users and their servers run on.",
+            "  What else the launch wrote stays: jupyterhub_config.d, Caddy, Node.js, the proxy.",
         ]
+        if self.postgresql:
+            lines.append(
+                "  The hub's database is PostgreSQL, which is not put back if the new version "
+                "changes its schema and then fails: make a copy before (pg_dump)."
+            )
         if self.own_hub_config:
             lines.append(
                 "  jupyterhub_config.py on the manager differs from this checkout's and is left "
@@ -182,8 +195,8 @@ class Before:
         if not self.wanted.rebuild and not self._another_ami:
             return [f"- The worker AMI is {old} already."]
         new = self.wanted.worker_ami or "one that is made now, on a machine that then ends"
-        packages = [self._packages()] if self.wanted.rebuild else []
-        return [f"- The worker AMI {old} becomes {new}.", *packages, *self._machines()]
+        what = self._packages() if self.wanted.rebuild else _LOOKED_AT
+        return [f"- The worker AMI {old} becomes {new}.", what, *self._machines()]
 
     def _packages(self) -> str:
         """Their names; an address may hold a password, which is not for the screen."""
@@ -237,6 +250,7 @@ def look(
         version=provision.installed_version(session),
         server_config=config,
         own_hub_config=wanted.software and provision.hub_config_differs(session),
+        postgresql=wanted.software and provision.has_postgresql(session),
         packages=upgrade_steps.packages_text(options, session) if wanted.rebuild else None,
         url=change_https.url_now(session) if wanted.https else "",
         new_url=public_url(wanted.https, address) if wanted.https else "",

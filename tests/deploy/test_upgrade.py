@@ -285,6 +285,20 @@ def test_a_hub_configuration_of_ones_own_is_left_and_named(operator: Operator):
     assert "jupyterhub_config.py on the manager differs" in out
 
 
+@pytest.mark.slow
+def test_what_an_upgrade_does_not_reach_is_said(operator: Operator):
+    made = with_cluster(operator, [])
+    assert "is PostgreSQL" not in operator.upgrade()[1]
+    folder = operator.manager.folder / "etc/jupyterhub_config.d"
+    folder.mkdir()
+    url = "c.JupyterHub.db_url = 'postgresql+psycopg://hub@db.example.edu:5432/hub'\n"
+    (folder / "10-manager.py").write_text(url)
+    _, out, _ = operator.upgrade()
+    assert "What else the launch wrote stays" in out and "make a copy before (pg_dump)" in out
+    _, out, _ = operator.upgrade("--worker-ami", made.ids["image"])
+    assert "only state, size and architecture were looked at" in out
+
+
 # -- what is refused before anything happens
 
 

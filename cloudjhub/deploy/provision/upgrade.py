@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from cloudjhub.deploy.provision.hub_files import CONFIG_PATH, SERVER_CONFIG_PATH
+from cloudjhub.deploy.provision.hub_files import CONFIG_FOLDER, CONFIG_PATH, SERVER_CONFIG_PATH
 from cloudjhub.deploy.provision.shell import (
     ProvisionError,
     Say,
@@ -117,6 +117,12 @@ def requirements(session: Session) -> str | None:
 def note_requirements(session: Session, text: str) -> None:
     """Remember them for the next AMI. They may hold a password, so they are for root only."""
     Shell(session, nobody).put(_REQUIREMENTS, text, mode="0600")
+
+
+def has_postgresql(session: Session) -> bool:
+    """Whether the hub's users are in PostgreSQL, of which the manager makes no copy."""
+    text = Shell(session, nobody).get(f"{CONFIG_FOLDER}/10-manager.py") or ""
+    return "c.JupyterHub.db_url = 'postgresql" in text
 
 
 def hub_config_differs(session: Session, checkout: Path = CHECKOUT) -> bool:
