@@ -4,7 +4,7 @@ import functools
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class BootedCloud(Cloud):
     def inside(self, instance_id: str, script: str) -> str:
         """What a shell script of root prints on the machine; not over the network."""
         return self.ec2.machines.get(instance_id).run(["sh", "-ec", script])
+
+    def power(self, instance_id: str, verb: str) -> None:
+        """``reboot`` or ``poweroff`` from inside; the machine may go before the command answers."""
+        with suppress(subprocess.CalledProcessError):
+            self.inside(instance_id, f"systemctl --no-block {verb}")
 
     def boot_id(self, instance_id: str) -> str:
         """Changes with each boot; the kernel's own id is the host's."""

@@ -74,7 +74,7 @@ def test_its_life(cloud: BootedCloud):
     assert cloud.inside(instance, "cat /etc/ssh/ssh_host_ed25519_key.pub") == key
 
     before = cloud.boot_id(instance)
-    cloud.inside(instance, "systemctl reboot")
+    cloud.power(instance, "reboot")
     cloud.wait("another boot", lambda: booted_anew(cloud, instance, before))
     assert cloud.state(instance) == "running"
     before = cloud.boot_id(instance)
@@ -82,7 +82,7 @@ def test_its_life(cloud: BootedCloud):
     cloud.wait("another boot", lambda: booted_anew(cloud, instance, before))
     cloud.wait_ssh(instance)
 
-    cloud.inside(instance, "systemctl poweroff")
+    cloud.power(instance, "poweroff")
     cloud.wait_state(instance, "stopped")
     assert cloud.reason(instance) == "Client.InstanceInitiatedShutdown"
     cloud.terminate(instance)
@@ -115,7 +115,7 @@ def test_a_machine_that_dies_or_hangs_and_one_that_ends_itself(cloud: BootedClou
     cloud.start(first)
     assert cloud.inside(first, "cat /var/lib/kept") == "kept\n"
 
-    cloud.inside(second, "systemctl poweroff")
+    cloud.power(second, "poweroff")
     cloud.wait_state(second, "terminated")
     assert code_of(lambda: cloud.api.start_instances(InstanceIds=[second]))[0] == (
         "IncorrectInstanceState"
@@ -134,7 +134,7 @@ def test_a_builder_that_nobody_comes_back_to_ends(cloud: BootedCloud):
     cloud.api.stop_instances(InstanceIds=[builder])
     cloud.wait_state(builder, "stopped")
     cloud.start(builder)
-    cloud.inside(builder, "systemctl poweroff")
+    cloud.power(builder, "poweroff")
     cloud.wait_state(builder, "terminated")
 
 
