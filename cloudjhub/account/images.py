@@ -23,6 +23,7 @@ class MachineImage:
     root_device: str
     root_gib: int
     description: str = ""
+    owner_id: str = ""  # the account that published it
     reason: str = ""  # why it failed
     created_at: str = ""
     tags: Tags = field(default_factory=dict)
@@ -77,6 +78,7 @@ def _image(raw: Mapping[str, Any]) -> MachineImage:
         root_device=known.root_device,
         root_gib=known.root_gib,
         description=raw.get("Description") or "",
+        owner_id=raw.get("OwnerId", ""),
         reason=(raw.get("StateReason") or {}).get("Message", ""),
         created_at=raw.get("CreationDate", ""),
         tags=tags_from(raw),

@@ -23,8 +23,8 @@ CADDY_ARCHIVE = "https://dl.cloudsmith.io/public/caddy/stable"
 class Distribution:
     """One release of a distribution, as its cloud image is published on AWS.
 
-    ``root_gib`` is the root size of the published AMI. ``caddy_archive`` "" = the
-    distribution's own package.
+    ``image_owner`` is the account that publishes it in the partition aws. ``caddy_archive`` "" =
+    the distribution's own package.
     """
 
     key: str
@@ -34,9 +34,6 @@ class Distribution:
     image_owner: str
     image_name_pattern: str
     login: str
-    root_device: str
-    root_gib: int
-    python: tuple[int, int]
     caddy_archive: str = ""
 
     @property
@@ -58,9 +55,6 @@ DEBIAN_12 = Distribution(
     image_owner="136693071363",
     image_name_pattern="debian-12-*",
     login="admin",
-    root_device="/dev/xvda",
-    root_gib=8,
-    python=(3, 11),
 )
 UBUNTU_22_04 = Distribution(
     key="ubuntu-22.04",
@@ -70,9 +64,6 @@ UBUNTU_22_04 = Distribution(
     image_owner="099720109477",
     image_name_pattern="ubuntu/images/*ubuntu-jammy-22.04-*-server-*",
     login="ubuntu",
-    root_device="/dev/sda1",
-    root_gib=8,
-    python=(3, 10),
     caddy_archive=CADDY_ARCHIVE,
 )
 UBUNTU_24_04 = Distribution(
@@ -83,21 +74,16 @@ UBUNTU_24_04 = Distribution(
     image_owner="099720109477",
     image_name_pattern="ubuntu/images/*ubuntu-noble-24.04-*-server-*",
     login="ubuntu",
-    root_device="/dev/sda1",
-    root_gib=8,
-    python=(3, 12),
 )
 
 DISTRIBUTIONS = (UBUNTU_22_04, UBUNTU_24_04, DEBIAN_12)
 
 
-def of_image(name: str, owner_id: str = "") -> Distribution | None:
+def of_image(name: str) -> Distribution | None:
     """The distribution of an AMI, by its name; None where the name says nothing known.
 
-    ``owner_id`` is only believed against a name, not without one: a copy of an image has another
-    owner and the same name.
+    Anybody may give an AMI such a name, also a copy of one's own.
     """
-    del owner_id
     for distribution in DISTRIBUTIONS:
         if fnmatch.fnmatchcase(name, distribution.image_name_pattern):
             return distribution

@@ -6,12 +6,14 @@ import pytest
 from deploy.looking import READS, error, findings
 from deploy.networks import Account
 
+from cloudjhub.account.images import MachineImage
 from cloudjhub.account.quotas import STANDARD, quota_code
 from cloudjhub.deploy import launch
 from cloudjhub.deploy.checks import everything, image
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import errors_among
 from cloudjhub.naming import role_tags
+from cloudjhub.policy.statements import Place
 
 
 def test_a_good_account_has_only_notes(account: Account):
@@ -165,6 +167,33 @@ def test_a_subnet_too_small_for_the_class(account: Account):
     found = error(account, PRIVATE_SUBNET_ID=subnet, CLASS_SIZE="12")
     assert "11 free addresses; the class needs 12" in found.what
     assert not errors_among(findings(account, PRIVATE_SUBNET_ID=subnet, CLASS_SIZE="11"))
+
+
+@pytest.mark.parametrize(
+    ("owner", "partition", "notes"),
+    [
+        ("136693071363", "aws", 0),
+        ("123456789012", "aws", 0),
+        ("210987654321", "aws", 1),
+        ("210987654321", "aws-cn", 0),
+    ],
+)
+def test_an_ami_that_only_has_a_distributions_name(owner: str, partition: str, notes: int):
+    named = MachineImage(
+        "ami-1",
+        "debian-12-amd64-1",
+        "available",
+        "x86_64",
+        "hvm",
+        True,
+        "/dev/xvda",
+        8,
+        owner_id=owner,
+    )
+    place = Place("class1", "123456789012", "eu-west-1", partition)
+    found = image._check_owner(named, place)
+    assert [each.level for each in found] == ["note"] * notes
+    assert all("136693071363" in each.remedy for each in found)
 
 
 # -- quotas, names, permissions

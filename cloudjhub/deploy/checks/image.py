@@ -5,6 +5,7 @@ from cloudjhub.account.types import InstanceType
 from cloudjhub.deploy import distributions, login_names
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, note
+from cloudjhub.policy.statements import Place
 
 
 def check(world: World) -> list[Finding]:
@@ -12,6 +13,7 @@ def check(world: World) -> list[Finding]:
     base = _check_image(world, "BASE_AMI", settings.base_ami, world.base_image)
     if world.base_image:
         base += _check_login(world, world.base_image)
+        base += _check_owner(world.base_image, world.place)
     if not settings.custom_worker_ami:
         return base
     return base + _check_image(
@@ -74,6 +76,18 @@ def _check_login(world: World, image: MachineImage) -> list[Finding]:
     what = f"{distribution.title} admits {distribution.login}."
     where = f"SERVER_USERNAME {said}"
     return [Finding(what, where, f"Say --server_username {distribution.login}.")]
+
+
+def _check_owner(image: MachineImage, place: Place) -> list[Finding]:
+    """Anybody may publish an AMI under such a name. Other partitions have other owners."""
+    distribution = distributions.of_image(image.name)
+    if distribution is None or place.partition != "aws":
+        return []
+    if image.owner_id in ("", distribution.image_owner, place.account):
+        return []
+    what = f"is named as {distribution.title} is, but published by the account {image.owner_id}."
+    remedy = f"{distribution.title} itself is published by {distribution.image_owner}."
+    return [note(what, f"BASE_AMI {image.id}", remedy)]
 
 
 def _check_worker_login(world: World, distribution: distributions.Distribution) -> list[Finding]:
