@@ -184,9 +184,11 @@ def _given_up(site: Site, error: BaseException, log_path: Path | None) -> int:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO | None]:
-    """The log of launches, for its owner only; None where it cannot be written."""
+    """The log of launches, for its owner only; None where it cannot be written, or is a link."""
     try:
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        number = os.open(path, flags, 0o600)
+        os.fchmod(number, 0o600)
     except OSError:
         yield None
         return
