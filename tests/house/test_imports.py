@@ -178,9 +178,9 @@ print("\\n".join(sorted(sys.modules)))
 
 def import_alone(*names: str) -> set[str]:
     """Import in a fresh Python that watches; the modules loaded by it."""
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED_IMPORT, *names], capture_output=True, text=True, check=False
-    )
+    # -B: folders for bytecode are Python's own doing.
+    command = [sys.executable, "-B", "-c", WATCHED_IMPORT, *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
