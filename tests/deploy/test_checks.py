@@ -125,7 +125,8 @@ def test_the_right_vpc_is_fine(account: Account):
 
 def test_subnets_in_two_vpcs(account: Account):
     other = account.api.create_vpc(CidrBlock="10.200.0.0/16")["Vpc"]["VpcId"]
-    made = account.api.create_subnet(VpcId=other, CidrBlock="10.200.0.0/24")["Subnet"]
+    place = {"CidrBlock": "10.200.0.0/24", "AvailabilityZone": "us-east-1a"}
+    made = account.api.create_subnet(VpcId=other, **place)["Subnet"]
     subnet = made["SubnetId"]
     found = errors_among(findings(account, PRIVATE_SUBNET_ID=subnet))
     assert "different VPCs" in found[0].what

@@ -38,7 +38,9 @@ def admin(endpoint, credentials):
 @pytest.fixture(scope="module")
 def subnet(admin):
     vpc = admin.create_vpc(CidrBlock="127.64.0.0/16")["Vpc"]["VpcId"]
-    return admin.create_subnet(VpcId=vpc, CidrBlock="127.64.0.0/20")["Subnet"]["SubnetId"]
+    return admin.create_subnet(VpcId=vpc, CidrBlock="127.64.0.0/20", AvailabilityZone=f"{REGION}a")[
+        "Subnet"
+    ]["SubnetId"]
 
 
 @pytest.fixture(scope="module")
