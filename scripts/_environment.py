@@ -33,6 +33,8 @@ BOOTED_PROGRAMS = {
 }
 # What Debian signs its archive with; Ubuntu has it in a package of this name.
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# Where Debian keeps PostgreSQL's servers; whole clusters are tried with one, on machines that boot.
+DATABASES = Path("/usr/lib/postgresql")
 # Debian keeps sshd out of ordinary users' PATH.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
 
@@ -104,6 +106,8 @@ def missing_system_packages(*, test: bool, booted: bool = False) -> list[str]:
         missing.extend(sorted(lacking))
         if not KEYRING.exists():
             missing.append(KEYRING.stem)
+    if test and os.geteuid() == 0 and not any(DATABASES.glob("*/bin/initdb")):
+        missing.append("postgresql")
     return missing
 
 
