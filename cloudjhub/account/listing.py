@@ -31,7 +31,6 @@ from cloudjhub.naming import CLUSTER_NAME, CLUSTER_TAG, MANAGER_ROLE, resource_n
 _PAGE_SIZE = 1000
 _FILTER_VALUES = 200  # the most that EC2 takes for one filter
 _ENDING = ("shutting-down", "terminated")
-_RULE_KEYS = ("IpProtocol", "FromPort", "ToPort")
 
 Found = TypeVar("Found", bound=Thing)
 

@@ -69,15 +69,6 @@ def test_an_ami_that_the_type_cannot_boot(account: Account, change: dict[str, ob
     assert what in errors_among(image.check(world))[0].what
 
 
-def test_a_login_that_the_distribution_has_not(account: Account):
-    settings = account.settings()
-    world = World(settings, account.clients)
-    assert world.base_image
-    world.base_image = dataclasses.replace(world.base_image, name="debian-12-amd64-20240717-1811")
-    found = errors_among(image.check(world))
-    assert [each.remedy for each in found] == ["Say --server_username admin."]
-
-
 def test_a_type_that_does_not_exist(account: Account):
     found = error(account, MANAGER_INSTANCE_TYPE="t3.mediumm")
     assert found.where == "MANAGER_INSTANCE_TYPE t3.mediumm"

@@ -1,10 +1,8 @@
 """Which account a machine admits: said, known by the AMI's name, or asked for."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import pytest
-from deploy.made_clusters import QUICK
 from deploy.networks import Account
 
 from cloudjhub.account.images import MachineImage
@@ -12,17 +10,9 @@ from cloudjhub.deploy import login_names
 from cloudjhub.deploy.checks import image
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Refused, errors_among
-from cloudjhub.local import LocalEC2
 
 DEBIAN = "debian-12-amd64-20240717-1811"
 UBUNTU = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20250610"
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    folder = tmp_path_factory.mktemp("account")
-    with LocalEC2(folder / "state", QUICK) as ec2:
-        yield Account(ec2, folder)
 
 
 @pytest.fixture
@@ -61,3 +51,12 @@ def test_a_login_that_nobody_knows_is_asked_for(account: Account, named):
     assert found.where == "SERVER_USERNAME" and "--server_username" in found.remedy
     with pytest.raises(Refused):
         login_names.filled_in(settings, world.base_image)
+
+
+def test_a_login_that_the_distribution_has_not(account: Account):
+    settings = account.settings()
+    world = World(settings, account.clients)
+    assert world.base_image
+    world.base_image = dataclasses.replace(world.base_image, name="debian-12-amd64-20240717-1811")
+    found = errors_among(image.check(world))
+    assert [each.remedy for each in found] == ["Say --server_username admin."]

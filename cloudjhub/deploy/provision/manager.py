@@ -23,7 +23,6 @@ from cloudjhub.deploy.provision.hub_files import (
     CONFIG_FOLDER,
     HUB,
     PROXY,
-    SERVER_CONFIG_PATH,
     HubPlan,
     MachineFile,
     database_of,
@@ -246,8 +245,3 @@ def _start(shell: Shell, plan: ManagerPlan, states: Mapping[str, str]) -> str:
         f"No certificate for {name} could be had yet, so browsers cannot reach the hub. The "
         "manager goes on asking for one; sudo journalctl -u caddy there says what keeps it."
     )
-
-
-def read_server_config(session: Session) -> str | None:
-    """The manager's server_config.json as it is now; None if there is none yet."""
-    return Shell(session, nobody).get(SERVER_CONFIG_PATH)
