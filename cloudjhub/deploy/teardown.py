@@ -22,9 +22,9 @@ from cloudjhub.deploy.desk import (
 from cloudjhub.deploy.removing import Homes, Removing
 from cloudjhub.deploy.settings import Account
 from cloudjhub.deploy.terminate_workers import (
-    add_removal_arguments,
     homes_text,
     refused,
+    removal_parser,
     state_text,
 )
 from cloudjhub.naming import MANAGER_ROLE, resource_name
@@ -40,10 +40,7 @@ something remains (it says what and why), 2 wrong arguments."""
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The verb's arguments."""
-    made = sources.Parser(prog=prog, description=DESCRIPTION)
-    sources.add_arguments(made, Account)
-    add_removal_arguments(made)
-    return made
+    return removal_parser(prog, DESCRIPTION)
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:

@@ -58,12 +58,17 @@ def _seconds(text: str) -> float:
     return number
 
 
-def parser(prog: str | None = None) -> argparse.ArgumentParser:
-    """The verb's arguments."""
-    made = sources.Parser(prog=prog, description=DESCRIPTION)
+def removal_parser(prog: str | None, description: str) -> argparse.ArgumentParser:
+    """The arguments of a verb that removes machines."""
+    made = sources.Parser(prog=prog, description=description)
     sources.add_arguments(made, Account)
     add_removal_arguments(made)
     return made
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    """The verb's arguments."""
+    return removal_parser(prog, DESCRIPTION)
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
