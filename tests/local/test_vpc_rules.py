@@ -14,7 +14,7 @@ from cloudjhub.local.vpc.model import Group, Interface, Model, Permission, Route
 PLAN = Addresses(70)
 EVERYTHING = Permission("-1", cidr="0.0.0.0/0")
 OPEN = Group(ingress=(EVERYTHING,), egress=(EVERYTHING,))
-LOCAL = Route("10.70.0.0/16", "local")
+LOCAL = Route("10.70.0.0/16", "vpc-a")
 
 
 def chains(model: Model) -> dict[str, list[str]]:
@@ -32,7 +32,8 @@ def chains(model: Model) -> dict[str, list[str]]:
 
 
 def machine(number: int, *groups: str, **more) -> Interface:
-    return Interface(f"m{number}", f"10.70.0.{number}", groups, **{"routes": (LOCAL,)} | more)
+    common = {"vpc": "vpc-a", "routes": (LOCAL,)}
+    return Interface(f"m{number}", f"10.70.0.{number}", groups=groups, **common | more)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +87,17 @@ def test_the_most_specific_route_comes_first():
     found = chains(Model((machine(4, "sg-a", routes=table),), {"sg-a": OPEN}))
     assert found["routes_0"] == [
         "ip daddr 192.0.2.0/24 drop",
-        "ip daddr 10.70.0.0/16 goto to_neighbour",
+        "ip daddr 10.70.0.0/16 ip daddr @vpc_a goto to_neighbour",
         'oifname "uplink" meta mark set 2 accept',
     ]
     assert "meta mark 2 snat ip to 198.19.70.97" in found["outward_addresses"]
+
+
+def test_a_vpc_with_the_same_addresses_is_another_network():
+    twin = machine(5, "sg-a", vpc="vpc-b", routes=(Route(LOCAL.cidr, "vpc-b"),))
+    text = rules.ruleset(Model((machine(4, "sg-a"), twin), {"sg-a": OPEN}), PLAN)
+    assert f"set vpc_a {{ type ipv4_addr; elements = {{ {PLAN.host}, 10.70.0.4 }}; }}" in text
+    assert f"set vpc_b {{ type ipv4_addr; elements = {{ {PLAN.host}, 10.70.0.5 }}; }}" in text
 
 
 def test_a_public_address_counts_only_with_a_route_to_the_internet():

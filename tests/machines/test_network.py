@@ -225,11 +225,13 @@ def test_machines_have_only_addresses_that_lead_to_them(vpc: Vpc):
         assert code_of(lambda: vpc.run(**refused)) == ("Unsupported", 400)  # noqa: B023
         vpc.api.delete_subnet(SubnetId=subnet["SubnetId"])
     neighbour = vpc.machine(everybody(vpc))
-    stranger = vpc.machine(
-        NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": free["SubnetId"]}],
+    stranger, friend = vpc.machines(
+        2, NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": free["SubnetId"]}]
     )
+    assert stranger.seen_as(friend.address) == stranger.address
     # Another VPC is another network, also with addresses beside ours.
     assert not stranger.reaches(neighbour.address)
+    assert not neighbour.reaches(stranger.address)
 
 
 def test_a_launch_finds_everything_where_the_command_says(vpc: Vpc):

@@ -29,13 +29,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Route:
-    """``target`` is ``local``, ``internet``, the public address of a NAT gateway, or ``""``.
+    """``target`` is a VPC's id, ``internet``, the public address of a NAT gateway, or ``""``.
 
-    The last is a route that leads nowhere, as to a gateway that is gone.
+    A VPC's id is the way to all who are in it. The last is a route that leads nowhere, as to a
+    gateway that is gone.
     """
 
     cidr: str
     target: str
+
+    @property
+    def is_local(self) -> bool:
+        return self.target.startswith("vpc-")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Interface:
 
     device: str
     address: str
+    vpc: str
     groups: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
     public_address: str | None = None

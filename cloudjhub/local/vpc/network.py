@@ -191,8 +191,7 @@ class Network:
 
 
 #: The router answers for every address beyond itself, so that machines see one subnet; it tells
-#: nobody of better ways, and drops what comes from where its answer would not go. Without the
-#: delay of up to 0.8 s that the kernel puts before answers given for others.
+#: nobody of better ways, and drops what comes from where its answer would not go.
 _SYSCTLS = """
 cd /proc/sys/net/ipv4/conf
 echo 1 > ../ip_forward
@@ -202,7 +201,6 @@ for each in all default; do
     echo 1 > $each/rp_filter
 done
 echo 1 > default/proxy_arp
-echo 0 > ../neigh/default/proxy_delay
 echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6
 echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6
 """

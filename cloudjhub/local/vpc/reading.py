@@ -27,6 +27,7 @@ def _interface(backend: LocalBackend, link: Link, instance: Any) -> Interface:
     return Interface(
         device=link.device,
         address=link.address,
+        vpc=nic.subnet.vpc_id,
         groups=tuple(sorted({group.id for group in nic.group_set})),
         routes=routes_of(backend, nic.subnet),
         public_address=nic.public_ip,
@@ -74,7 +75,7 @@ def _table(backend: LocalBackend, subnet: Any) -> Any:
 
 def _target(backend: LocalBackend, vpc_id: str, route: Any) -> str:
     if route.local:
-        return "local"
+        return vpc_id
     if route.gateway is not None:
         gateway = backend.internet_gateways.get(route.gateway.id)
         return "internet" if gateway and gateway.vpc and gateway.vpc.id == vpc_id else ""

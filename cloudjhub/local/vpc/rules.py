@@ -25,7 +25,7 @@ _OWN_ADDRESS = 1
 def ruleset(model: Model, addresses: Addresses) -> str:
     """The whole table, replacing the one before in one step."""
     parts = [
-        *_sets(model),
+        *_sets(model, addresses),
         *_entrance(addresses),
         *_forwarding(model, addresses),
         *_translation(model, addresses),
@@ -40,7 +40,7 @@ def ruleset(model: Model, addresses: Addresses) -> str:
 # -- sets ----------------------------------------------------------------------------------------
 
 
-def _sets(model: Model) -> list[str]:
+def _sets(model: Model, addresses: Addresses) -> list[str]:
     here = model.interfaces
     public = [i for i in here if i.public_address and i.reaches_internet_gateway]
     classes = _classes(here, lambda i: i.groups)
@@ -62,6 +62,11 @@ def _sets(model: Model) -> list[str]:
             _collection("set", _name(group), "ipv4_addr", _members(here, group))
             for group in sorted(model.groups)
         ),
+        *(
+            # The host is everybody's neighbour.
+            _collection("set", _name(vpc), "ipv4_addr", [addresses.host, *_inhabitants(here, vpc)])
+            for vpc in sorted(_vpcs(model))
+        ),
     ]
 
 
@@ -82,6 +87,14 @@ def _addresses(interfaces: Iterable[Interface], form: str) -> tuple[str, list[st
 
 def _members(interfaces: Iterable[Interface], group: str) -> list[str]:
     return [i.address for i in interfaces if group in i.groups]
+
+
+def _vpcs(model: Model) -> set[str]:
+    return {route.target for i in model.interfaces for route in i.routes if route.is_local}
+
+
+def _inhabitants(interfaces: Iterable[Interface], vpc: str) -> list[str]:
+    return [i.address for i in interfaces if i.vpc == vpc]
 
 
 def _classes(interfaces: Iterable[Interface], key: Callable[[Interface], tuple]) -> dict:
@@ -230,8 +243,9 @@ def _route_chains(model: Model) -> list[str]:
 
 def _way(route: Route, marks: Mapping[str, int]) -> str:
     to = "" if route.cidr.endswith("/0") else f"ip daddr {route.cidr} "
-    if route.target == "local":
-        return f"{to}goto to_neighbour"
+    if route.is_local:
+        # VPCs may have the same addresses: who is in another is not there.
+        return f"{to}ip daddr @{_name(route.target)} goto to_neighbour"
     if route.target == "internet":
         return f'{to}oifname "{UPLINK}" ip saddr @with_address meta mark set {_OWN_ADDRESS} accept'
     if route.target in marks:
@@ -245,7 +259,7 @@ def _longest_first(table: tuple[Route, ...]) -> list[Route]:
 
 def _nat_marks(model: Model) -> dict[str, int]:
     targets = {route.target for i in model.interfaces for route in i.routes}
-    gateways = sorted(targets - {"local", "internet", ""})
+    gateways = sorted(targets - _vpcs(model) - {"internet", ""})
     return {gateway: _OWN_ADDRESS + 1 + n for n, gateway in enumerate(gateways)}
 
 
