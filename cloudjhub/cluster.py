@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloudjhub.config import ClusterConfig, ConfigFile
+from cloudjhub.config import ClusterConfig
+from cloudjhub.config_file import ConfigFile
 from cloudjhub.ec2 import EC2
 from cloudjhub.fleet import Fleet, FleetSettings
 from cloudjhub.fleet.upkeep import Upkeep

@@ -6,18 +6,25 @@ names the file, the key, the value and the remedy.
 
 import difflib
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from cloudjhub.errors import ConfigError
-
-log = logging.getLogger(__name__)
+from cloudjhub.pool.timetable import Timetable, timetable
 
 _Id = Annotated[str, Field(min_length=1)]
+_InstanceType = Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]
+_SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 _GroupIds = tuple[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")], ...]
 
 
@@ -33,7 +40,13 @@ def _readable_file(value: str) -> str:
 def _at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
     if not values:
         raise ValueError("name at least one")
+    if len(set(values)) < len(values):
+        raise ValueError("name each only once")
     return values
+
+
+def _one_or_several(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class ClusterConfig(BaseModel):
@@ -65,24 +78,38 @@ class ClusterConfig(BaseModel):
         pattern=r"^ami-[0-9a-f]{8,17}$",
         description="AMI from which users' machines are made.",
     )
-    worker_instance_type: str = Field(
-        alias="WORKER_INSTANCE_TYPE",
-        pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$",
-        description="EC2 instance type of users' machines, such as t3.medium.",
-    )
-    worker_instance_type_choices: tuple[
-        Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")], ...
+    worker_instance_types: Annotated[
+        tuple[_InstanceType, ...], BeforeValidator(_one_or_several), AfterValidator(_at_least_one)
     ] = Field(
+        alias="WORKER_INSTANCE_TYPE",
+        strict=False,
+        description="EC2 instance type of users' machines, such as t3.medium; or a list of types. "
+        "The first is what users get; the others are tried in their order where Amazon has no "
+        "capacity for it.",
+    )
+    worker_instance_type_choices: tuple[_InstanceType, ...] = Field(
         default=(),
         strict=False,
         alias="WORKER_INSTANCE_TYPE_CHOICES",
         description="Types a user may choose from when a machine is made for them. "
         "Empty: no choice.",
     )
-    subnet_id: str = Field(
+    subnet_ids: Annotated[
+        tuple[_SubnetId, ...], BeforeValidator(_one_or_several), AfterValidator(_at_least_one)
+    ] = Field(
         alias="SUBNET_ID",
-        pattern=r"^subnet-[0-9a-f]{8,17}$",
-        description="Private subnet of users' machines.",
+        strict=False,
+        description="Private subnet of users' machines, or a list of them in several zones. New "
+        "machines go into the first; the others are tried in their order where Amazon has no "
+        "capacity in its zone.",
+    )
+    move_homes: Literal["ask", "always", "never"] = Field(
+        default="ask",
+        alias="MOVE_HOMES",
+        description="What happens when Amazon has no capacity for a user's machine in the zone of "
+        'its home, and other SUBNET_IDs lie in other zones. "ask": the user is told and may have '
+        'the home moved there by a snapshot. "always": it is moved at once. "never": the user '
+        "waits for capacity.",
     )
     worker_security_groups: Annotated[_GroupIds, AfterValidator(_at_least_one)] = Field(
         alias="WORKER_SECURITY_GROUPS",
@@ -173,6 +200,58 @@ class ClusterConfig(BaseModel):
         "is removed.",
     )
 
+    max_machines: int = Field(
+        default=0,
+        alias="MAX_MACHINES",
+        ge=0,
+        description="Most machines of the cluster that may run at the same time, spares "
+        "included. 0: no limit but the account's quota.",
+    )
+    when_full: Literal["queue", "refuse"] = Field(
+        default="queue",
+        alias="WHEN_FULL",
+        description="What a login finds that MAX_MACHINES or the account's quota leaves no machine "
+        'for. "queue": it waits for its turn and sees its place. "refuse": it is told so at once.',
+    )
+    pool: Annotated[Timetable, BeforeValidator(timetable)] = Field(
+        default=0,
+        validate_default=True,
+        alias="POOL",
+        description="How many machines are kept ready for whoever comes next: a number, or a "
+        'timetable such as {"always": 2, "mon,wed 08:50-10:00 Europe/Berlin": 25}; where several '
+        "entries hold at a time, the largest counts. A change takes effect within a minute.",
+    )
+    pool_state: Literal["running", "stopped"] = Field(
+        default="running",
+        alias="POOL_STATE",
+        description='"running": machines of the pool are ready at once, and cost as much as used '
+        'ones. "stopped": they cost only their disks, and boot when they are given to someone.',
+    )
+    pool_max: int = Field(
+        default=50,
+        alias="POOL_MAX",
+        ge=0,
+        le=1000,
+        description="Most machines that the pool keeps ready, whatever POOL says.",
+    )
+    pool_spare_hours: int = Field(
+        default=24,
+        alias="POOL_SPARE_HOURS",
+        ge=1,
+        description="Hours after which a machine of the pool that nobody took is replaced by a new "
+        "one.",
+    )
+
+    @property
+    def worker_instance_type(self) -> str:
+        """What users get if Amazon has it."""
+        return self.worker_instance_types[0]
+
+    @property
+    def subnet_id(self) -> str:
+        """Where new machines go if Amazon has room there."""
+        return self.subnet_ids[0]
+
     @property
     def identity(self) -> tuple[str, str, str | None]:
         """What makes it this cluster and not another; may not change under a running hub."""
@@ -233,53 +312,3 @@ def _description(key: str) -> str:
         if field.alias == key:
             return field.description or ""
     return ""
-
-
-class ConfigFile:
-    """A file that is read again when it changed, so that a mended file needs no restart."""
-
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
-        self._stamp: tuple[int, int, int] | None = None
-        self._config: ClusterConfig | None = None
-        self._complaint = ""
-
-    def current(self) -> ClusterConfig:
-        """The configuration as of now; the last good one while the file is broken.
-
-        Raises ConfigError if there never was a good one. Failures are not remembered.
-        """
-        stamp = self._stat()
-        if self._config is not None and stamp is not None and stamp == self._stamp:
-            return self._config
-        try:
-            config = load(self.path)
-            self._refuse_other_cluster(config)
-        except ConfigError as error:
-            if self._config is None:
-                raise
-            self._complain(error.message)
-            return self._config
-        self._stamp, self._config, self._complaint = stamp, config, ""
-        return config
-
-    def _complain(self, message: str) -> None:
-        if message != self._complaint:
-            log.error("%s is broken; what it said before stays in force: %s", self.path, message)
-            self._complaint = message
-
-    def _stat(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self.path.stat()
-        except OSError:
-            return None
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-
-    def _refuse_other_cluster(self, config: ClusterConfig) -> None:
-        if self._config is not None and config.identity != self._config.identity:
-            raise ConfigError(
-                [
-                    f"{self.path}: CLUSTER_NAME, REGION or EC2_ENDPOINT_URL changed; "
-                    "restart the hub to move it to another cluster."
-                ]
-            )

@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from cloudjhub.config import ConfigFile
+from cloudjhub.config_file import ConfigFile
 
 SERVICE = "idle"
 LOOK_SECONDS = 30

@@ -7,7 +7,8 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from cloudjhub.config import ClusterConfig, ConfigFile, load, parse
+from cloudjhub.config import ClusterConfig, load, parse
+from cloudjhub.config_file import ConfigFile
 from cloudjhub.errors import ConfigError
 
 SOURCE = "/etc/jupyterhub/server_config.json"

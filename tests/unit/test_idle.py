@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from cloudjhub import idle
-from cloudjhub.config import ConfigFile
+from cloudjhub.config_file import ConfigFile
 
 HOUR = timedelta(hours=1)
 

@@ -1,0 +1,1 @@
+"""Machines kept ready for whoever comes next: how many, and who looks after them."""

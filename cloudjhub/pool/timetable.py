@@ -1,0 +1,101 @@
+"""How many machines are to be ready at a moment: a number, or weekly hours with a number each.
+
+An entry is ``DAYS HH:MM-HH:MM ZONE``, such as ``mon,wed 08:50-10:00 Europe/Berlin``; days are those
+of cron (``mon-fri``, ``sat,sun``, ``*``). Hours whose end is not after their beginning end on the
+next day. Clock changes are cronsim's: an hour that a day lacks begins where the day goes on.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+ALWAYS = "always"
+_HOURS = re.compile(r"^(\S+) ([0-2]\d:[0-5]\d)-([0-2]\d:[0-5]\d) (\S+)$")
+_FORM = (
+    '{entry!r} is not understood; write "always" or days, hours and zone as in '
+    '"mon,wed 08:50-10:00 Europe/Berlin"'
+)
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Weekly hours: ``days`` as cron names them, wall-clock times in the zone."""
+
+    days: str
+    begin: time
+    end: time
+    zone: str
+
+    def hold(self, moment: datetime) -> bool:
+        """Whether an aware moment lies in them; their end does not."""
+        # The tick at the very moment counts, and cronsim begins beside what it is given.
+        beside = moment.replace(microsecond=0) + timedelta(seconds=1)
+        began = next(self._beginnings(beside, reverse=True), None)
+        return began is not None and moment < self._end_of(began)
+
+    def begins_after(self, moment: datetime) -> datetime | None:
+        """The next beginning after an aware moment; None if there is none."""
+        return next(self._beginnings(moment, reverse=False), None)
+
+    def _beginnings(self, moment: datetime, *, reverse: bool) -> Iterator[datetime]:
+        expression = f"{self.begin.minute} {self.begin.hour} * * {self.days}"
+        return CronSim(expression, moment.astimezone(ZoneInfo(self.zone)), reverse=reverse)
+
+    def _end_of(self, began: datetime) -> datetime:
+        later = 1 if self.end <= self.begin else 0
+        return datetime.combine(began + timedelta(days=later), self.end, tzinfo=began.tzinfo)
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """A number at all times, and larger ones at some."""
+
+    always: int = 0
+    hours: tuple[tuple[Hours, int], ...] = ()
+
+    def wanted(self, moment: datetime) -> int:
+        """How many machines are to be ready at an aware moment."""
+        return max([self.always, *(count for hours, count in self.hours if hours.hold(moment))])
+
+    def next_beginning(self, moment: datetime) -> tuple[datetime, int] | None:
+        """When hours begin next, and with how many machines; None without hours."""
+        coming = [(hours.begins_after(moment), count) for hours, count in self.hours]
+        known = [(begins, count) for begins, count in coming if begins is not None]
+        return min(known, key=lambda entry: entry[0], default=None)
+
+
+def timetable(value: Any) -> Any:
+    """The timetable that POOL's value says. Raises ValueError with what is wrong."""
+    if isinstance(value, Timetable):
+        return value
+    if not isinstance(value, dict):
+        return Timetable(always=_count(value))
+    hours = tuple((_hours(key), _count(count)) for key, count in value.items() if key != ALWAYS)
+    return Timetable(_count(value.get(ALWAYS, 0)), hours)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a number of machines, 0 or more")
+    return value
+
+
+def _hours(entry: str) -> Hours:
+    found = _HOURS.match(entry)
+    if not found:
+        raise ValueError(_FORM.format(entry=entry))
+    days, begin, end, zone = found.groups()
+    try:
+        ZoneInfo(zone)
+        hours = Hours(days, time.fromisoformat(begin), time.fromisoformat(end), zone)
+        hours.hold(datetime.now(ZoneInfo(zone)))
+    except (ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f"{entry!r}: there is no time zone {zone!r}") from error
+    except (CronSimError, ValueError) as error:
+        raise ValueError(f"{_FORM.format(entry=entry)} ({error})") from error
+    return hours
