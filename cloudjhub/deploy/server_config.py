@@ -3,6 +3,7 @@
 from typing import Any
 
 from cloudjhub.deploy.settings import Settings
+from cloudjhub.deploy.supply import one_or_list
 from cloudjhub.naming import key_pair_name
 
 
@@ -14,8 +15,8 @@ def server_config(
         "CLUSTER_NAME": settings.cluster_name,
         "REGION": settings.region,
         "WORKER_AMI": worker_image_id,
-        "WORKER_INSTANCE_TYPE": settings.worker_instance_type,
-        "SUBNET_ID": settings.private_subnet_id,
+        "WORKER_INSTANCE_TYPE": one_or_list(settings.worker_instance_types),
+        "SUBNET_ID": one_or_list(settings.private_subnet_ids),
         "WORKER_SECURITY_GROUPS": [worker_group_id],
         "KEY_NAME": key_pair_name(settings.cluster_name),
         "WORKER_USERNAME": settings.worker_username,
@@ -24,6 +25,13 @@ def server_config(
         "USER_HOME_EBS_SIZE": settings.home_disk_gib,
         "JUPYTER_NOTEBOOK_TIMEOUT": settings.idle_timeout_seconds,
         "SERVER_OWNER": settings.server_owner,
+        "MOVE_HOMES": settings.move_homes,
+        "MAX_MACHINES": settings.max_machines,
+        "WHEN_FULL": settings.when_full,
+        "POOL": settings.pool,
+        "POOL_STATE": settings.pool_state,
+        "POOL_MAX": settings.pool_max,
+        "POOL_SPARE_HOURS": settings.pool_spare_hours,
     }
     if settings.endpoint_url:
         keys["EC2_ENDPOINT_URL"] = settings.endpoint_url

@@ -12,9 +12,9 @@ from pydantic import (
 )
 
 from cloudjhub.aws import Access
+from cloudjhub.deploy.supply import INSTANCE_TYPE, SUBNET_ID, Number, SubnetIds, Supply
 from cloudjhub.naming import CLUSTER_NAME
 
-_INSTANCE_TYPE = r"^[a-z0-9-]+\.[a-z0-9-]+$"
 _ACCOUNT_NAME = r"^([a-z_][a-z0-9_-]{0,31})?$"
 
 
@@ -34,14 +34,7 @@ def _web_address(value: str) -> str:
     return value
 
 
-def _whole_number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
 _Own = Annotated[str, BeforeValidator(_filled_in)]
-_Number = Annotated[int, BeforeValidator(_whole_number)]
 
 
 class Account(BaseModel):
@@ -158,7 +151,7 @@ class Reach(ManagerLogin):
     )
 
 
-class Settings(Reach):
+class Settings(Supply, Reach):
     """What a launch works from. Sizes in GiB, times in seconds."""
 
     base_ami: str = Field(
@@ -166,21 +159,21 @@ class Settings(Reach):
         pattern=r"^ami-[0-9a-f]{8,17}$",
         description="AMI of Ubuntu 22.04, Ubuntu 24.04 or Debian 12",
     )
-    private_subnet_id: str = Field(
+    private_subnet_ids: SubnetIds = Field(
         alias="PRIVATE_SUBNET_ID",
-        pattern=r"^subnet-[0-9a-f]{8,17}$",
-        description="subnet of users' machines, behind a NAT gateway",
+        description="subnet of users' machines, behind a NAT gateway; several, in other zones, "
+        "with commas between: new machines go into the first that has capacity",
     )
     public_subnet_id: str = Field(
         alias="PUBLIC_SUBNET_ID",
-        pattern=r"^subnet-[0-9a-f]{8,17}$",
+        pattern=SUBNET_ID,
         description="subnet of the manager, with an internet gateway",
     )
     vpc_id: Annotated[str, BeforeValidator(_filled_in)] = Field(
         default="",
         alias="VPC_ID",
         pattern=r"^(vpc-[0-9a-f]{8,17})?$",
-        description="VPC of both subnets; empty: the one they lie in",
+        description="VPC of all subnets; empty: the one they lie in",
     )
     key_name: _Own = Field(
         default="", alias="KEY_NAME", description="EC2 key pair that the manager admits"
@@ -193,37 +186,31 @@ class Settings(Reach):
     manager_instance_type: str = Field(
         default="t3.medium",
         alias="MANAGER_INSTANCE_TYPE",
-        pattern=_INSTANCE_TYPE,
+        pattern=INSTANCE_TYPE,
         description="instance type of the manager",
     )
-    manager_disk_gib: _Number = Field(
+    manager_disk_gib: Number = Field(
         default=16,
         alias="MANAGER_EBS_SIZE",
         ge=1,
         le=16384,
         description="root disk of the manager, GiB",
     )
-    worker_instance_type: str = Field(
-        default="t3.medium",
-        alias="WORKER_INSTANCE_TYPE",
-        pattern=_INSTANCE_TYPE,
-        description="instance type of users' machines",
-    )
-    root_disk_gib: _Number = Field(
+    root_disk_gib: Number = Field(
         default=8,
         alias="WORKER_EBS_SIZE",
         ge=1,
         le=16384,
         description="root disk of a user's machine, GiB; not smaller than the AMI's (8 for Ubuntu)",
     )
-    home_disk_gib: _Number = Field(
+    home_disk_gib: Number = Field(
         default=4,
         alias="USER_HOME_EBS_SIZE",
         ge=0,
         le=16384,
         description="home volume of a user, GiB; 0: homes lie on the root disk",
     )
-    idle_timeout_seconds: _Number = Field(
+    idle_timeout_seconds: Number = Field(
         default=3600,
         alias="JUPYTER_NOTEBOOK_TIMEOUT",
         ge=60,
@@ -259,7 +246,7 @@ class Settings(Reach):
         max_length=256,
         description="who pays; written to the tag cloudjhub:paid-by",
     )
-    class_size: _Number = Field(
+    class_size: Number = Field(
         default=0,
         alias="CLASS_SIZE",
         ge=0,
@@ -309,3 +296,8 @@ class Settings(Reach):
         repr=False,
         description="database of the hub, postgresql://...; empty: SQLite on the manager",
     )
+
+    @property
+    def private_subnet_id(self) -> str:
+        """Where new machines go if Amazon has room there."""
+        return self.private_subnet_ids[0]

@@ -87,7 +87,8 @@ def _metavar(field: FieldInfo) -> str:
 
 
 def _help(field: FieldInfo) -> str:
-    default = f" (default: {field.default})" if field.default not in ("", None) else ""
+    said = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    default = f" (default: {said})" if said not in ("", None) else ""
     return f"{field.description}{default}".replace("%", "%%")
 
 

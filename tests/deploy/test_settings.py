@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from cloudjhub.config import parse
 from cloudjhub.deploy import sources
 from cloudjhub.deploy.findings import Finding, Refused
+from cloudjhub.deploy.server_config import server_config
 from cloudjhub.deploy.settings import Account, Settings
+from cloudjhub.deploy.supply import most_wanted
 
 PLACES = ["class1", "ami-0123456789abcdef0", "subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
 
@@ -231,3 +234,86 @@ def test_a_key_without_its_other_half_is_refused(said: Said, flag: str):
 def test_addresses_that_cannot_be(said: Said, flag: str, value: str):
     (finding,) = said.refused(flag, value)
     assert value in str(finding)
+
+
+# -- types, subnets, and how many machines
+
+TWO = ("subnet-0123456789abcdef0", "subnet-0123456789abcdef2")
+TIMETABLE = {"always": 2, "mon,wed 08:50-10:00 Europe/Berlin": 25}
+
+
+def test_types_and_subnets_may_be_several_in_every_source(said: Said):
+    settings = said.read(
+        "--worker_instance_type",
+        "t3.medium, t3a.medium",
+        places=[*PLACES[:2], ",".join(TWO), PLACES[3]],
+    )
+    assert settings.worker_instance_types == ("t3.medium", "t3a.medium")
+    assert settings.private_subnet_ids == TWO
+    said.config.write_text(
+        json.dumps({"WORKER_INSTANCE_TYPE": ["t3.large", "m5.large"], "PRIVATE_SUBNET_ID": TWO})
+    )
+    said.environment["CLOUDJHUB_BASE_AMI"] = PLACES[1]
+    said.environment["CLOUDJHUB_PUBLIC_SUBNET_ID"] = PLACES[3]
+    by_file = said.read(places=PLACES[:1])
+    assert by_file.worker_instance_types == ("t3.large", "m5.large")
+    assert by_file.private_subnet_ids == TWO
+    said.environment["CLOUDJHUB_WORKER_INSTANCE_TYPE"] = "c5.large,c5a.large"
+    assert said.read().worker_instance_types == ("c5.large", "c5a.large")
+
+
+@pytest.mark.parametrize("value", ["5", json.dumps(TIMETABLE)])
+def test_a_pool_is_a_number_or_a_timetable_in_every_source(said: Said, value: str):
+    by_flag = said.read("--pool", value)
+    said.environment["CLOUDJHUB_POOL"] = value
+    by_environment = said.read()
+    said.environment.clear()
+    said.config.write_text(json.dumps({"POOL": json.loads(value)}))
+    assert by_flag.pool == by_environment.pool == said.read().pool == json.loads(value)
+    assert most_wanted(by_flag.timetable) == (25 if "always" in value else 5)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("WORKER_INSTANCE_TYPE", "t3.medium,medium", "pattern"),
+        ("WORKER_INSTANCE_TYPE", "t3.medium,t3.medium", "only once"),
+        ("WORKER_INSTANCE_TYPE", "t3.medium,", "pattern"),
+        ("POOL", "many", "neither a number nor a timetable"),
+        ("POOL", "-1", "not a number of machines"),
+        ("POOL", '{"mon 08:50-10:00 Europe/Atlantis": 3}', "no time zone"),
+        ("POOL", '{"monday at nine": 3}', "is not understood"),
+        ("POOL_MAX", "1001", "less than or equal to 1000"),
+        ("POOL_STATE", "hibernated", "'running' or 'stopped'"),
+        ("POOL_SPARE_HOURS", "0", "greater than or equal to 1"),
+        ("MAX_MACHINES", "-1", "greater than or equal to 0"),
+        ("WHEN_FULL", "wait", "'queue' or 'refuse'"),
+        ("MOVE_HOMES", "yes", "'ask', 'always' or 'never'"),
+    ],
+)
+def test_what_is_wrong_with_them_is_named(said: Said, key: str, value: str, reason: str):
+    (finding,) = said.refused(f"--{key.lower()}", value)
+    assert finding.where == f"--{key.lower()}: {key}"
+    assert json.dumps(value) in finding.what and reason in finding.what
+    assert finding.remedy.startswith("It is: ")
+
+
+def test_the_hub_takes_what_the_launch_writes(said: Said, tmp_path: Path):
+    said.config.write_text(json.dumps({"POOL": TIMETABLE, "MAX_MACHINES": 40}))
+    settings = said.read(
+        "--worker_username",
+        "ubuntu",
+        "--worker_instance_type",
+        "t3.medium,t3a.medium",
+        places=[*PLACES[:2], ",".join(TWO), PLACES[3]],
+    )
+    written = server_config(
+        settings, worker_image_id="ami-0123456789abcdef0", worker_group_id="sg-0123456789abcdef0"
+    )
+    (tmp_path / "key").touch()
+    hub = parse(json.dumps(written | {"WORKER_KEY_FILE": str(tmp_path / "key")}), "it")
+    assert hub.worker_instance_types == ("t3.medium", "t3a.medium")
+    assert hub.subnet_ids == TWO
+    assert hub.pool == settings.timetable and hub.max_machines == 40
+    one = server_config(said.read(), worker_image_id="ami-1", worker_group_id="sg-1")
+    assert one["SUBNET_ID"] == PLACES[2] and one["WORKER_INSTANCE_TYPE"] == "t3.medium"

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points, metadata
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import cloudjhub
 from cloudjhub.config import ClusterConfig
@@ -71,9 +72,14 @@ def test_instance_config_has_every_known_key(checkout: Path):
 
 def test_keys_shared_with_the_hub_have_its_types(checkout: Path):
     config = json.loads((checkout / "instance_config.json").read_text())
-    for info in ClusterConfig.model_fields.values():
-        if info.alias in config:
-            assert isinstance(config[info.alias], info.annotation), info.alias
+    fields = {str(info.alias): name for name, info in ClusterConfig.model_fields.items()}
+    shared = config.keys() & fields.keys()
+    assert {"WORKER_INSTANCE_TYPE", "POOL", "MAX_MACHINES"} <= shared
+    with pytest.raises(ValidationError) as incomplete:
+        ClusterConfig.model_validate({key: config[key] for key in shared})
+    # What else it says: keys that the launch adds, and "" for what it finds out.
+    wrong = {error["loc"][0] for error in incomplete.value.errors() if error["input"] != ""}
+    assert not wrong & shared
 
 
 def test_the_configuration_page_is_current(checkout: Path):
