@@ -4,7 +4,8 @@ A call is short, blocks, and gives plain dictionaries or one of our errors. What
 is the caller's choice: a student reads other sentences than the operator of a cluster.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -66,6 +67,11 @@ class Translation(Protocol):
         ...
 
 
+# Of every request that boto3 sends, repeated ones too: action, AWS's error code ("" for a good
+# answer, None for no answer at all), seconds. Called in the thread of the call.
+Told = Callable[[str, str | None, float], None]
+
+
 class Session:
     """Makes the clients of one account and region.
 
@@ -87,7 +93,13 @@ class Session:
             raise translation.unusable("Session", str(error)) from error
 
     def service(
-        self, name: str, *, attempts: int, read_seconds: int, threads: int = 4
+        self,
+        name: str,
+        *,
+        attempts: int,
+        read_seconds: int,
+        threads: int = 4,
+        told: Told | None = None,
     ) -> "Service":
         """A client, such as ``"ec2"``; ``attempts`` counts the first try too."""
         config = Config(
@@ -103,6 +115,8 @@ class Session:
             raise self._translation.no_credentials("Session") from error
         except (BotoCoreError, ValueError) as error:
             raise self._translation.unusable("Session", str(error)) from error
+        if told is not None:
+            _listen(client, told)
         return Service(client, self._translation)
 
 
@@ -142,3 +156,32 @@ class Service:
             raise self._translation.unreachable(action) from error
         except BotoCoreError as error:
             raise self._translation.unusable(action, str(error)) from error
+
+
+def _listen(client: Any, told: Told) -> None:
+    """Have each request and its answer told (botocore/endpoint.py, _send_request)."""
+    listener = _Listener(told)
+    name = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register(f"request-created.{name}", listener.sent)
+    client.meta.events.register(f"response-received.{name}", listener.answered)
+
+
+class _Listener:
+    def __init__(self, told: Told):
+        self._told = told
+
+    def sent(self, request: Any, **_: Any) -> None:
+        request.context["cloudjhub_sent_at"] = time.monotonic()
+
+    def answered(
+        self,
+        event_name: str,
+        parsed_response: dict[str, Any] | None,
+        context: dict[str, Any],
+        **_: Any,
+    ) -> None:
+        seconds = time.monotonic() - context.get("cloudjhub_sent_at", time.monotonic())
+        code = None
+        if parsed_response is not None:
+            code = parsed_response.get("Error", {}).get("Code", "")
+        self._told(event_name.rpartition(".")[2], code, seconds)

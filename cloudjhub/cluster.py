@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloudjhub import metrics
 from cloudjhub.config import ClusterConfig
 from cloudjhub.config_file import ConfigFile
 from cloudjhub.ec2 import EC2
@@ -75,6 +76,7 @@ class Cluster:
             region=config.region,
             endpoint_url=config.ec2_endpoint_url,
             threads=self.settings.fleet.ec2_threads,
+            told=metrics.ec2_called,
         )
 
 

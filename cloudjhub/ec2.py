@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cloudjhub import ec2_errors
-from cloudjhub.aws import Access, Session
+from cloudjhub.aws import Access, Session, Told
 from cloudjhub.ec2_values import (
     Image,
     Instance,
@@ -29,13 +29,23 @@ _READ_ATTEMPTS = 3
 class EC2:
     """The calls that one cluster makes. Thread-safe, as boto3's clients are."""
 
-    def __init__(self, *, cluster: str, region: str, endpoint_url: str | None, threads: int = 16):
+    def __init__(
+        self,
+        *,
+        cluster: str,
+        region: str,
+        endpoint_url: str | None,
+        threads: int = 16,
+        told: Told | None = None,
+    ):
         self.cluster = cluster
         session = Session(Access(region, endpoint_url), ec2_errors)
         self._read = session.service(
-            "ec2", attempts=_READ_ATTEMPTS, read_seconds=10, threads=threads
+            "ec2", attempts=_READ_ATTEMPTS, read_seconds=10, threads=threads, told=told
         )
-        self._write = session.service("ec2", attempts=1, read_seconds=30, threads=threads)
+        self._write = session.service(
+            "ec2", attempts=1, read_seconds=30, threads=threads, told=told
+        )
 
     # -- reading
 

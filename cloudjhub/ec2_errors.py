@@ -76,6 +76,13 @@ def from_code(action: str, code: str, text: str, request_id: str) -> errors.EC2E
     return kind(message, action=action, code=code, request_id=request_id)
 
 
+def outcome(code: str | None) -> str:
+    """An answer in one word, for counting: "" is a good one, None is none at all."""
+    if code is None:
+        return "no_answer"
+    return "throttled" if code in _THROTTLES else code or "ok"
+
+
 def unreachable(action: str) -> errors.EC2Unreachable:
     """The error for no answer at all."""
     return errors.EC2Unreachable("Amazon EC2 cannot be reached.", action=action)

@@ -1,8 +1,7 @@
 """What this hub counts and measures, for Prometheus; JupyterHub serves it at /hub/metrics.
 
 JupyterHub exposes prometheus_client's default registry (handlers/metrics.py), where everything here
-is registered once, at import. docs/metrics.md says what each name means. Call it from the event
-loop only, as the scrape itself is.
+is registered once, at import. docs/metrics.md says what each name means.
 """
 
 import logging
@@ -15,6 +14,8 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from cloudjhub import ec2_errors
+
 log = logging.getLogger(__name__)
 
 # Of a label's value: its number. A plain number where there is no label; None where nobody knows.
@@ -26,12 +27,12 @@ _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 ec2_calls = Counter(
     "cloudjhub_ec2_calls",
-    "Calls of EC2's API; outcome: ok, throttled, no_answer, or EC2's error code.",
+    "Requests to EC2's API; outcome: ok, throttled, no_answer, or EC2's error code.",
     ["action", "outcome"],
 )
 ec2_call_seconds = Histogram(
     "cloudjhub_ec2_call_seconds",
-    "How long EC2 took to answer one call.",
+    "How long EC2 took to answer one request.",
     ["action"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
@@ -89,15 +90,25 @@ _WATCHED = {
 }
 
 
-def ec2_called(action: str, outcome: str, seconds: float) -> None:
-    """One call was made and answered so, or not answered."""
-    ec2_calls.labels(action, outcome).inc()
+def ec2_called(action: str, code: str | None, seconds: float) -> None:
+    """One request was sent and answered by that code: "" is a good answer, None was none."""
+    ec2_calls.labels(action, ec2_errors.outcome(code)).inc()
     ec2_call_seconds.labels(action).observe(seconds)
 
 
 def batch_sent(action: str, size: int) -> None:
     """One call was made for that many askers."""
     ec2_batch_size.labels(action).observe(size)
+
+
+def phase_took(phase: str, seconds: float) -> None:
+    """A phase of a start ended well."""
+    phase_seconds.labels(phase).observe(seconds)
+
+
+def phase_failed(phase: str) -> None:
+    """A phase of a start ended by an error, or its start was given up."""
+    phase_failures.labels(phase).inc()
 
 
 def capacity_refused(instance_type: str, zone: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from cloudjhub import metrics
 from cloudjhub.deadlines import timeout
 
 _TICK_SECONDS = 1.0
@@ -90,9 +91,14 @@ class StartReport:
         expectation = f"; usually {_seconds(usual)}" if usual is not None and usual >= 1 else ""
         self._say(f"{self._past}{phase.doing}{expectation}.", phase.first)
         self._past = ""
-        yield
+        try:
+            yield
+        except BaseException:
+            metrics.phase_failed(phase.name)
+            raise
         took = time.monotonic() - self._phase_began
         self._times.add(phase, took)
+        metrics.phase_took(phase.name, took)
         self._past = f"{phase.done} after {_seconds(took)}. " if phase.done and took >= 1 else ""
         self._phase = None
 

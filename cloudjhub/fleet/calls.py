@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from cloudjhub import metrics
 from cloudjhub.errors import EC2Error, EC2Throttled, EC2Unreachable, NotFound
 from cloudjhub.fleet.limits import Limits
 
@@ -63,7 +64,10 @@ class Calls:
         while True:
             await self.limits.admit(action, resources)
             try:
-                return await loop.run_in_executor(self._threads, call, *arguments)
+                result = await loop.run_in_executor(self._threads, call, *arguments)
+                if resources:
+                    metrics.batch_sent(action, resources)
+                return result
             except EC2Throttled as error:
                 if time.monotonic() + pause > deadline:
                     raise

@@ -8,6 +8,7 @@ import botocore.endpoint
 import pytest
 
 from cloudjhub import ec2 as ec2_module
+from cloudjhub import ec2_errors
 from cloudjhub.ec2 import EC2
 from cloudjhub.errors import (
     BadLaunch,
@@ -18,6 +19,7 @@ from cloudjhub.errors import (
     NoCapacity,
     NotPermitted,
     PolicyRefuses,
+    WrongState,
 )
 from cloudjhub.launch_spec import run_arguments
 
@@ -113,6 +115,46 @@ def test_a_throttled_read_is_tried_again_a_few_times(cloud, server):
         cloud.instances()
     assert server.asked == ec2_module._READ_ATTEMPTS > 1
     assert (raised.value.action, raised.value.request_id) == ("DescribeInstances", "req-7")
+
+
+def test_every_request_is_told_with_its_answer(server, credentials):
+    told = []
+    url = f"http://127.0.0.1:{server.server_port}"
+    cloud = EC2(
+        cluster="class",
+        region=REGION,
+        endpoint_url=url,
+        told=lambda action, code, seconds: told.append((action, code, seconds >= 0)),
+    )
+    server.refuse(times=1)
+    cloud.instances()
+    assert told == [
+        ("DescribeInstances", "RequestLimitExceeded", True),
+        ("DescribeInstances", "", True),
+    ]
+    server.refuse(status=400, code="IncorrectInstanceState")
+    with pytest.raises(WrongState):
+        cloud.start(["i-0123456789abcdef0"])
+    server.refuse(hang_up=True)
+    with pytest.raises(EC2Unreachable):
+        cloud.stop(["i-0123456789abcdef0"])
+    assert told[2:] == [
+        ("StartInstances", "IncorrectInstanceState", True),
+        ("StopInstances", None, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("", "ok"),
+        (None, "no_answer"),
+        ("RequestLimitExceeded", "throttled"),
+        ("VcpuLimitExceeded", "VcpuLimitExceeded"),
+    ],
+)
+def test_answers_are_counted_by_one_word(code, word):
+    assert ec2_errors.outcome(code) == word
 
 
 def test_a_read_that_succeeds_in_the_end_tells_nothing_of_it(cloud, server):
