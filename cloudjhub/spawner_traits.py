@@ -41,6 +41,17 @@ class InstanceSpawnerTraits(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    batch_limit = Integer(
+        1000,
+        min=1,
+        max=1000,
+        help="""Most machines in one EC2 call. Default 1000, the most that EC2's own limits take.
+
+        With 1 every login makes calls of its own, of which EC2 takes 2 a second: for measuring
+        what sharing saves. Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
     busy_interval_seconds = Float(
         1.0,
         min=0.2,
@@ -140,6 +151,7 @@ class InstanceSpawnerTraits(LoggingConfigurable):
                 config_file=Path(self.config_file),
                 fleet=FleetSettings(
                     batch_window_seconds=self.batch_window_seconds,
+                    batch_limit=self.batch_limit,
                     busy_interval_seconds=self.busy_interval_seconds,
                     quiet_interval_seconds=self.quiet_interval_seconds,
                     ec2_threads=self.ec2_threads,

@@ -34,6 +34,7 @@ class FleetSettings:
     """Times in seconds; the spawner's traits of the same names explain them."""
 
     batch_window_seconds: float = 0.1
+    batch_limit: int = 1000
     busy_interval_seconds: float = 1.0
     quiet_interval_seconds: float = 30.0
     ec2_threads: int = 16
@@ -238,6 +239,7 @@ class Fleet:
         return Batcher(
             send,
             window_seconds=self._settings.batch_window_seconds,
+            limit=self._settings.batch_limit,
             admit=lambda: self._calls.limits.reserve(action),
         )
 
