@@ -10,20 +10,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from cloudjhub import machine_end, progress
+from cloudjhub import progress
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import (
-    BadLaunch,
-    CloudJHubError,
-    EC2Error,
-    LaunchFailed,
-    MachineNotAnswering,
-    NotFound,
-    WrongState,
-)
+from cloudjhub.errors import CloudJHubError, EC2Error, MachineNotAnswering
 from cloudjhub.fleet import Fleet
 from cloudjhub.hearing import Hearing
 from cloudjhub.machine_plan import Plan, never
+from cloudjhub.machine_power import Power
+from cloudjhub.machine_recovery import Recovery
 from cloudjhub.naming import Owner, has_owner
 from cloudjhub.progress import StartReport
 from cloudjhub.states import STATES, OnStart
@@ -32,7 +26,6 @@ log = logging.getLogger(__name__)
 
 
 _MOST_TURNS = 12  # state changes a start follows before it gives up
-_MOST_STARTS = 3  # times a start powers the machine on before it gives up
 _LISTING_LAG_SECONDS = 10.0  # how long a listing may still say "stopped" after a start was accepted
 _PROBE_SECONDS = 0.1
 
@@ -55,14 +48,15 @@ class Machine:
         self._report = report
         self._answers = answers
         self._id: str | None = None
-        self._powered_on_at: float | None = None
-        self._starts = 0
-        self._recoveries = 0
-        self._launched_id: str | None = None
-        self._discarded = 0
+        self._power = Power(fleet, plan)
+        self._recovery = Recovery(fleet, plan, report, hearing)
         self.just_booted = False
-        self.born_with_home = False
         self.replaces: Instance | None = None
+
+    @property
+    def born_with_home(self) -> bool:
+        """Whether this start launched the machine with a blank home volume."""
+        return self._power.born_with_home
 
     # -- finding
 
@@ -122,7 +116,7 @@ class Machine:
                 await self._until_stopped(machine)
             elif rule.on_start is OnStart.START:
                 if not await self._replaced(machine):
-                    await self._start(machine)
+                    await self._power.start(machine)
             elif await self._until_answering(machine):
                 return self._fleet.view.get(machine.id) or machine
             machine = self._present()
@@ -137,45 +131,13 @@ class Machine:
         return self._fleet.view.get(self._id) if self._id else None
 
     async def _launch(self) -> None:
-        ended = self._present()
-        if ended is not None and self._powered_on_at is not None:
-            raise LaunchFailed(f"Amazon ended your machine while it started: {ended.state_reason}.")
         with self._report.phase(progress.LAUNCH):
-            specs = await self._plan.specs()
-            wants_home = specs.with_home.home_gib > 0
-            homes = await self._fleet.homes_of(self._owner) if wants_home else []
-            spec = specs.without_home if homes else specs.with_home
-            instance = await self._fleet.launch(spec, self._owner)
-        self._id = self._launched_id = instance.id
-        self.born_with_home = spec.home_gib > 0
-        self._powered_on()
-        if homes and instance.zone != homes[0].zone:
-            self._forget(instance)
-            raise BadLaunch(
-                f"Your files ({homes[0].id}) are in zone {homes[0].zone}, and SUBNET_ID "
-                f"{spec.subnet_id} is in {instance.zone}.",
-                action="RunInstances",
-            )
-
-    async def _start(self, machine: Instance) -> None:
-        if self._starts >= _MOST_STARTS:
-            raise LaunchFailed(
-                f"Your machine {machine.id} stops again while it starts: {machine.state_reason}."
-            )
-        try:
-            await self._fleet.start(machine.id)
-        except (WrongState, NotFound) as error:
-            log.info("Start of %s: %s", machine.id, error)
-            await self._fleet.view.next_listing()
-        self._starts += 1
-        self._powered_on()
-
-    def _powered_on(self) -> None:
-        self._powered_on_at = time.monotonic()
+            instance = await self._power.launch(self._present())
+        self._id = instance.id
 
     async def _until_answering(self, machine: Instance) -> bool:
         """Wait for the first word of sshd. False: the machine changed or was sent to recovery."""
-        booting = self._powered_on_at is not None or machine.state == "pending"
+        booting = self._power.on_at is not None or machine.state == "pending"
         self.just_booted = booting
         patience = self._plan.patience
         seconds = patience.boot_seconds if booting else patience.running_seconds
@@ -206,7 +168,7 @@ class Machine:
 
     def _may_lag(self, machine: Instance) -> bool:
         # A listing may still show what was before the start was accepted.
-        began = self._powered_on_at
+        began = self._power.on_at
         just_began = began is not None and time.monotonic() - began < _LISTING_LAG_SECONDS
         return machine.state == "stopped" and just_began
 
@@ -234,21 +196,20 @@ class Machine:
             if new.born_with_home:
                 raise MachineNotAnswering(f"The home of {self._owner} was not found.")
         except CloudJHubError as error:
-            await self._give_up(new._launched_id, error)
+            await self._give_up(new._power.launched_id, error)
             return False
         except BaseException:
             new.release()
             raise
-        self._id, self._launched_id = new._id, new._launched_id
-        self.just_booted, self._powered_on_at = new.just_booted, new._powered_on_at
-        self._plan, self.replaces = plan, old
+        self._id, self._power, self._plan = new._id, new._power, plan
+        self.just_booted, self.replaces = new.just_booted, old
         return True
 
     async def back_to_old(self, error: CloudJHubError) -> Instance:
         """The new machine is no good: the one it was to replace, answering."""
         assert self.replaces is not None
-        await self._give_up(self._launched_id, error)
-        self._id, self._launched_id, self._powered_on_at = self.replaces.id, None, None
+        await self._give_up(self._power.launched_id, error)
+        self._id, self._power = self.replaces.id, Power(self._fleet, self._plan)
         self.replaces = None
         return await self._brought_up(self._present())
 
@@ -266,63 +227,15 @@ class Machine:
     # -- recovery
 
     async def _recover(self, machine: Instance) -> None:
-        """A machine that says nothing: off and on, then another one. A blank one: another one."""
-        self._recoveries += 1
-        self._hearing.note(self._owner, heard=False)
-        if self._hearing.deaf():
-            raise MachineNotAnswering(
-                f"Your machine {machine.id} does not answer, and neither do others.",
-                "Nothing was done to it. Ask your administrator to look at the network between "
-                "the hub and the machines.",
-            )
-        if machine.id == self._launched_id and not has_owner(machine.tags):
-            self._discard(machine)
-        elif self._recoveries == 1:
-            log.warning("%s of %s does not answer; power-cycling it", machine.id, self._owner)
-            with self._report.phase(progress.RECOVER):
-                await self._switch_off(machine)
-        elif self._recoveries == 2 and await self._home_is_apart(machine):
-            with self._report.phase(progress.REPLACE):
-                await self._retire(machine)
-        else:
-            raise MachineNotAnswering(f"Your machine {machine.id} is running but does not answer.")
-
-    async def _home_is_apart(self, machine: Instance) -> bool:
-        """Whether the owner's files would be on the next machine too."""
-        return bool(machine.home_volume_id or await self._fleet.homes_of(self._owner))
-
-    async def _switch_off(self, machine: Instance) -> None:
-        seconds = self._plan.patience.stop_seconds
-        await machine_end.stop(self._fleet, machine, patience_seconds=seconds, force=True)
-        await self._fleet.view.until(
-            machine.id,
-            lambda seen: seen is None or seen.state not in ("pending", "running", "stopping"),
-            what=f"machine {machine.id}, which does not answer, to be switched off",
-            seconds=seconds,
-        )
-        self._powered_on_at = None
-
-    async def _retire(self, machine: Instance) -> None:
-        """Set the machine aside, stopped, with its root disk; its home goes to the next one."""
-        log.error("%s of %s stays silent; setting it aside", machine.id, self._owner)
-        await self._switch_off(machine)
-        if self._fleet.view.get(machine.id) is not None:
-            await machine_end.set_aside(self._fleet, machine, self._owner)
-        self._forget(machine)
-
-    def _discard(self, machine: Instance) -> None:
-        """This start launched it, nobody ever used it, it does not come up: nobody shall get it."""
-        log.error("%s never answered; removing it", machine.id)
-        self._report.note("The new machine does not come up; you get another one.")
-        self._fleet.spares.condemn(machine.id)
-        self._forget(machine)
-        self._discarded += 1
-        if self._discarded > self._plan.most_discarded:
-            raise MachineNotAnswering("Two new machines in a row did not come up.")
+        is_ours = machine.id == self._power.launched_id and not has_owner(machine.tags)
+        again = await self._recovery.recover(machine, is_blank=is_ours)
+        self._power.on_at = None
+        if not again:
+            self._forget(machine)
 
     def _forget(self, machine: Instance) -> None:
         self._fleet.spares.release(machine.id)
-        self._id = self._powered_on_at = None
+        self._id = self._power.on_at = None
 
 
 class _Changed(Exception):

@@ -10,6 +10,7 @@ from unit.listings import Clock, Listings
 from unit.worlds import World, quick_plan
 
 from cloudjhub import machine as machine_module
+from cloudjhub import machine_power
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import Image
 from cloudjhub.fleet import Fleet, FleetSettings
@@ -93,6 +94,7 @@ async def world(fleet, ec2, config, image, monkeypatch):
     monkeypatch.setattr(machine_module, "_PROBE_SECONDS", 0.005)
     clock = Clock()
     monkeypatch.setattr(machine_module, "time", clock)
+    monkeypatch.setattr(machine_power, "time", clock)
     return World(fleet, ec2, quick_plan(config, image), clock)
 
 
