@@ -5,7 +5,8 @@ Whatever goes wrong in between leaves a spare, which the next who needs one gets
 removed after a while together with its blank volume.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from datetime import datetime, timezone
 from cloudjhub.ec2_values import Instance
 from cloudjhub.naming import RETIRED_TAG, SHAPE_TAG, Owner, has_owner, was_somebodys
 
-_USABLE = ("running", "pending")
+_READINESS = ("ready", "running", "pending", "stopped")
 _ALIVE = ("pending", "running", "stopping", "stopped")
 
 
@@ -31,12 +32,17 @@ class Spares:
 
     def __init__(self) -> None:
         self._claims: dict[str, Owner] = {}
+        self._claimed: defaultdict[Owner, set[str]] = defaultdict(set)
         self._condemned: set[str] = set()
         self._going: set[str] = set()
+        self._ready: set[str] = set()
+        self._kept: Container[str] = frozenset()
 
     def claim(self, instance_id: str, owner: Owner) -> None:
         """Give the machine to the owner as far as this process is concerned."""
+        self.release(instance_id)
         self._claims[instance_id] = owner
+        self._claimed[owner].add(instance_id)
 
     @contextmanager
     def ticket(self, owner: Owner) -> Iterator[Ticket]:
@@ -58,21 +64,68 @@ class Spares:
 
     def release(self, instance_id: str) -> None:
         """Take the claim back: without owner tags the machine is a spare again."""
-        self._claims.pop(instance_id, None)
+        owner = self._claims.pop(instance_id, None)
+        if owner is not None:
+            self._claimed[owner].discard(instance_id)
+            if not self._claimed[owner]:
+                del self._claimed[owner]
 
     def claimed_by(self, owner: Owner) -> list[str]:
         """Ids this owner has a claim on."""
-        return [instance_id for instance_id, claimer in self._claims.items() if claimer == owner]
+        return sorted(self._claimed.get(owner, ()))
 
-    def take(self, machines: Iterable[Instance], shape: str, owner: Owner) -> Instance | None:
-        """Claim the readiest spare of that shape for the owner; None if there is none."""
-        spares = [m for m in machines if self.is_free(m) and m.tags.get(SHAPE_TAG) == shape]
-        usable = [spare for spare in spares if spare.state in _USABLE]
+    def unclaimed(self, ids: set[str]) -> set[str]:
+        """Those of the ids that nobody claims and that are not on their way out."""
+        return ids.difference(self._claims, self._condemned, self._going)
+
+    def take(
+        self, machines: Iterable[Instance], shapes: str | Sequence[str], owner: Owner
+    ) -> Instance | None:
+        """Claim the readiest spare of these shapes, the best first; None if there is none.
+
+        One that is stopped has to be started like a machine of one's own.
+        """
+        wanted = [shapes] if isinstance(shapes, str) else list(shapes)
+        usable = [
+            machine
+            for machine in machines
+            if machine.tags.get(SHAPE_TAG) in wanted
+            and machine.state in _READINESS
+            and self.is_free(machine)
+        ]
         if not usable:
             return None
-        best = min(usable, key=lambda spare: (_USABLE.index(spare.state), spare.id))
+        best = min(
+            usable,
+            key=lambda spare: (
+                _READINESS.index(self._readiness(spare)),
+                wanted.index(spare.tags[SHAPE_TAG]),
+                spare.id,
+            ),
+        )
         self.claim(best.id, owner)
         return best
+
+    def _readiness(self, spare: Instance) -> str:
+        return "ready" if self.is_ready(spare) else spare.state
+
+    # -- what the pool says of them
+
+    def ready(self, instance_id: str, is_ready: bool = True) -> None:
+        """The running spare lets the hub in; or it does no longer, or starts again."""
+        (self._ready.add if is_ready else self._ready.discard)(instance_id)
+
+    def is_ready(self, machine: Instance) -> bool:
+        """Whether it runs and let the hub in before."""
+        return machine.state == "running" and machine.id in self._ready
+
+    def keep_for_pool(self, instance_ids: Container[str]) -> None:
+        """These stay, however old they are; until the next word."""
+        self._kept = instance_ids
+
+    def withhold(self, instance_id: str) -> None:
+        """Nobody gets the spare until ``keep``: something is being done to it."""
+        self._going.add(instance_id)
 
     def expired(self, machines: Iterable[Instance], older_than_seconds: float) -> list[Instance]:
         """Condemned machines and free ones past their time; from now on nobody gets them."""
@@ -92,17 +145,19 @@ class Spares:
         self._condemned.add(instance_id)
 
     def keep(self, instance_id: str) -> None:
-        """The removal did not happen: it may be given or expire again."""
+        """What was done to it is over, or did not happen: it may be given or expire again."""
         self._going.discard(instance_id)
 
     def forget_missing(self, known_ids: set[str]) -> None:
         """Drop what EC2 no longer lists."""
-        self._claims = {i: owner for i, owner in self._claims.items() if i in known_ids}
+        for instance_id in self._claims.keys() - known_ids:
+            self.release(instance_id)
         self._condemned &= known_ids
         self._going &= known_ids
+        self._ready &= known_ids
 
     def _is_old(self, machine: Instance, seconds: float) -> bool:
-        if machine.launched_at is None or not self.is_free(machine):
+        if machine.launched_at is None or not self.is_free(machine) or machine.id in self._kept:
             return False
         age = datetime.now(timezone.utc) - machine.launched_at
         return age.total_seconds() > seconds

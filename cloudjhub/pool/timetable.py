@@ -62,6 +62,15 @@ class Timetable:
         """How many machines are to be ready at an aware moment."""
         return max([self.always, *(count for hours, count in self.hours if hours.hold(moment))])
 
+    def wanted_until(self, moment: datetime, end: datetime) -> int:
+        """The most that are to be ready at any moment from one to the other, both included."""
+        coming = [
+            count
+            for hours, count in self.hours
+            if (begins := hours.begins_after(moment)) is not None and begins <= end
+        ]
+        return max([self.wanted(moment), *coming])
+
     def next_beginning(self, moment: datetime) -> tuple[datetime, int] | None:
         """When hours begin next, and with how many machines; None without hours."""
         coming = [(hours.begins_after(moment), count) for hours, count in self.hours]

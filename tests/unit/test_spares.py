@@ -37,8 +37,27 @@ def test_a_running_spare_is_preferred(spares):
     assert spares.take(machines, SHAPE, ADA) is None
 
 
-@pytest.mark.parametrize("state", ["stopping", "stopped", "shutting-down", "terminated"])
-def test_a_spare_that_is_not_on_is_given_to_nobody(spares, state):
+def test_one_that_let_the_hub_in_comes_first_and_one_to_be_started_last(spares):
+    machines = [spare(1, "stopped"), spare(2, "pending"), spare(3), spare(4)]
+    spares.ready("i-4")
+    taken = [spares.take(machines, SHAPE, ADA).id for _ in range(4)]
+    assert taken == ["i-4", "i-3", "i-2", "i-1"]
+
+
+def test_one_that_is_ready_no_more_is_one_of_many(spares):
+    spares.ready("i-2")
+    spares.ready("i-2", False)
+    assert spares.take([spare(2), spare(1)], SHAPE, ADA).id == "i-1"
+
+
+def test_among_equals_the_first_shape_is_preferred(spares):
+    other = spare(1, **{SHAPE_TAG: "other"})
+    assert spares.take([other, spare(2)], [SHAPE, "other"], ADA).id == "i-2"
+    assert spares.take([other, spare(2)], [SHAPE, "other"], ADA).id == "i-1"
+
+
+@pytest.mark.parametrize("state", ["stopping", "shutting-down", "terminated"])
+def test_a_spare_that_is_on_its_way_out_is_given_to_nobody(spares, state):
     assert spares.take([spare(1, state)], SHAPE, ADA) is None
 
 
@@ -129,6 +148,23 @@ def test_nothing_else_is_expired(spares, machine):
 def test_a_claimed_machine_is_not_expired(spares):
     spares.claim("i-1", ADA)
     assert spares.expired([spare(1, age_seconds=900)], 60) == []
+
+
+def test_what_the_pool_keeps_does_not_expire_until_it_keeps_it_no_more(spares):
+    machines = [spare(1, age_seconds=900), spare(2, age_seconds=900)]
+    spares.keep_for_pool({"i-1"})
+    assert ids(spares.expired(machines, 60)) == ["i-2"]
+    spares.keep_for_pool(())
+    assert ids(spares.expired(machines, 60)) == ["i-1"]
+
+
+def test_what_is_withheld_is_given_to_nobody_until_it_is_kept(spares):
+    machines = [spare(1, age_seconds=900)]
+    spares.withhold("i-1")
+    assert spares.take(machines, SHAPE, ADA) is None
+    assert spares.expired(machines, 60) == []
+    spares.keep("i-1")
+    assert spares.take(machines, SHAPE, ADA).id == "i-1"
 
 
 def test_an_expired_spare_is_given_to_nobody_and_not_expired_twice(spares):
