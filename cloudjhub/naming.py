@@ -20,6 +20,12 @@ RETIRED_TAG = "cloudjhub:retired"
 OUTDATED_TAG = "cloudjhub:outdated"
 #: on a snapshot that was made because its volume, the value, was to be deleted
 LAST_OF_TAG = "cloudjhub:last-of"
+#: on a home that is being moved into another zone
+MOVING_TAG = "cloudjhub:moving"
+#: on a volume that was a home until it moved; the value is the date and the volume that has it now
+SUPERSEDED_TAG = "cloudjhub:superseded"
+#: on a snapshot and on the volume made from it: the home that they are copies of
+COPY_OF_TAG = "cloudjhub:copy-of"
 #: on a builder: how far it is
 BUILD_TAG = "cloudjhub:build"
 #: on the manager: when its launch was finished; absent while one is under way
@@ -37,6 +43,8 @@ MANAGER_DISK_ROLE = "manager-disk"
 BUILDER_DISK_ROLE = "builder-disk"
 WORKER_IMAGE_ROLE = "worker-image"
 HOME_SNAPSHOT_ROLE = "home-snapshot"
+#: on the way of a home into another zone; a hub may delete these, and no other snapshots
+HOME_MOVE_ROLE = "home-move"
 WORKER_KEY_ROLE = "worker-key"
 
 #: An IAM role's name has 64 characters at most, and ours carries the cluster's inside.

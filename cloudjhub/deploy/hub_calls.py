@@ -1,13 +1,16 @@
 """The calls that a running hub makes, as a policy has to allow them. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
+from cloudjhub.account.filters import tag_specification
 from cloudjhub.deploy.settings import Settings
+from cloudjhub.ec2_values import tag_list
 from cloudjhub.launch_spec import LaunchSpec, run_arguments
 from cloudjhub.naming import (
     DISK_ROLE,
+    HOME_MOVE_ROLE,
     WORKER_IMAGE_ROLE,
     WORKER_ROLE,
     Owner,
@@ -21,7 +24,7 @@ from cloudjhub.policy.requests import Call, Known
 from cloudjhub.policy.statements import Place
 
 _INSTANCE, _VOLUME, _GROUP = "i-00000000", "vol-00000000", "sg-00000000"
-_IMAGE = "ami-00000000"
+_IMAGE, _SNAPSHOT = "ami-00000000", "snap-00000000"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class _Cluster:
 
     def find(self, kind: str, name: str) -> Known | None:
         roles = {_INSTANCE: WORKER_ROLE, _VOLUME: DISK_ROLE, _GROUP: WORKER_ROLE}
-        roles[_IMAGE] = WORKER_IMAGE_ROLE
+        roles |= {_IMAGE: WORKER_IMAGE_ROLE, _SNAPSHOT: HOME_MOVE_ROLE}
         role = roles.get(name)
         return Known(name, role_tags(self.name, role)) if role else None
 
@@ -44,30 +47,44 @@ class _Cluster:
 def requests(settings: Settings, place: Place) -> dict[str, list[Request]]:
     """Action -> what is authorized for it when this cluster's hub calls it."""
     cluster = _Cluster(settings.cluster_name)
-    return {
-        action: ec2_requests.requests(Call("ec2", action, parameters, place, {}, cluster))
-        for action, parameters in _calls(settings).items()
-    }
+    found: dict[str, list[Request]] = {}
+    for action, parameters in _calls(settings):
+        call = Call("ec2", action, parameters, place, {}, cluster)
+        found.setdefault(action, []).extend(ec2_requests.requests(call))
+    return found
 
 
-def _calls(settings: Settings) -> Mapping[str, dict[str, Any]]:
-    tags = [{"Key": key, "Value": value} for key, value in owner_tags(Owner("ada")).items()]
+def _calls(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
+    tags = tag_list(owner_tags(Owner("ada")))
     one, disk = {"InstanceIds": [_INSTANCE]}, {"VolumeId": _VOLUME, "InstanceId": _INSTANCE}
-    return {
-        "DescribeImages": {"ImageIds": [_IMAGE]},
-        "DescribeInstances": {},
-        "DescribeVolumes": {},
-        "RunInstances": run_arguments(_spec(settings), count=1, client_token="-"),
-        "StartInstances": one,
-        "StopInstances": one,
-        "TerminateInstances": one,
-        "GetConsoleOutput": {"InstanceId": _INSTANCE},
-        "CreateTags": {"Resources": [_INSTANCE, _VOLUME], "Tags": tags},
-        "DeleteTags": {"Resources": [_INSTANCE], "Tags": tags},
-        "AttachVolume": disk,
-        "DetachVolume": disk,
-        "DeleteVolume": {"VolumeId": _VOLUME},
-    }
+    for kind in ("Images", "InstanceTypes", "Instances", "Snapshots", "Subnets", "Volumes"):
+        yield f"Describe{kind}", {}
+    for subnet in settings.private_subnet_ids:
+        spec = replace(_spec(settings), subnet_id=subnet)
+        yield "RunInstances", run_arguments(spec, count=1, client_token="-")
+    for action in ("StartInstances", "StopInstances", "TerminateInstances"):
+        yield action, one
+    yield "GetConsoleOutput", {"InstanceId": _INSTANCE}
+    yield "CreateTags", {"Resources": [_INSTANCE, _VOLUME], "Tags": tags}
+    yield "DeleteTags", {"Resources": [_INSTANCE], "Tags": tags}
+    yield "AttachVolume", disk
+    yield "DetachVolume", disk
+    yield "DeleteVolume", {"VolumeId": _VOLUME}
+    if len(settings.worker_instance_types) > 1:
+        other = {"Value": settings.worker_instance_types[1]}
+        yield "ModifyInstanceAttribute", {"InstanceId": _INSTANCE, "InstanceType": other}
+    if len(settings.private_subnet_ids) > 1 and settings.move_homes != "never":
+        yield from _moving(settings)
+
+
+def _moving(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A home into another zone."""
+    cluster = settings.cluster_name
+    copied = [tag_specification("snapshot", role_tags(cluster, HOME_MOVE_ROLE))]
+    yield "CreateSnapshot", {"VolumeId": _VOLUME, "TagSpecifications": copied}
+    made = [tag_specification("volume", role_tags(cluster, DISK_ROLE))]
+    yield "CreateVolume", {"SnapshotId": _SNAPSHOT, "TagSpecifications": made}
+    yield "DeleteSnapshot", {"SnapshotId": _SNAPSHOT}
 
 
 def _spec(settings: Settings) -> LaunchSpec:

@@ -144,3 +144,8 @@ def most_wanted(wanted: Timetable) -> int:
 def one_or_list(values: tuple[str, ...]) -> str | list[str]:
     """As people write it in JSON: a list only where there are several."""
     return values[0] if len(values) == 1 else list(values)
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """What a key of server_config.json says that takes one or several."""
+    return [value] if isinstance(value, str) else list(value)

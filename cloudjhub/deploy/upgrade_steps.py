@@ -23,6 +23,7 @@ from cloudjhub.deploy.provision.wheel import build_wheel
 from cloudjhub.deploy.settings import ManagerLogin, Settings
 from cloudjhub.deploy.steps import worker_image
 from cloudjhub.deploy.steps.site import Site
+from cloudjhub.deploy.supply import listed
 from cloudjhub.errors import LoginRefused, MachineNotAnswering
 from cloudjhub.naming import CLUSTER_TAG, HOST_KEY_TAG, MANAGER_ROLE, resource_name
 from cloudjhub.policy import documents
@@ -140,7 +141,7 @@ def _allow(at: Desk, image_id: str, config: dict[str, Any]) -> None:
     me = access.identity(at.clients.sts)
     place = Place(at.cluster, me.account, at.account.region, me.partition)
     also = [image_id] if foreign else []
-    policy = documents.manager(place, subnets=[config["SUBNET_ID"]], images=also)
+    policy = documents.manager(place, subnets=listed(config["SUBNET_ID"]), images=also)
     name = resource_name(at.cluster, MANAGER_ROLE)
     access.put_policy(at.clients.iam, name, name, policy)
     say(f"The manager's role has this version's policy{f' and {image_id}' if foreign else ''}.")

@@ -11,11 +11,14 @@ from typing import Any
 
 from cloudjhub.naming import (
     DISK_ROLE,
+    HOME_MOVE_ROLE,
     HOST_KEY_TAG,
+    MOVING_TAG,
     NAME_TAG,
     OUTDATED_TAG,
     RETIRED_TAG,
     SERVER_TAG,
+    SUPERSEDED_TAG,
     USER_TAG,
     WORKER_ROLE,
     key_pair_name,
@@ -40,8 +43,27 @@ MANAGED_LIMIT = 6_144
 
 #: the tags that a hub writes and removes in the life of a machine; never those that say whose
 #: cluster it is
-HUB_TAGS = (USER_TAG, SERVER_TAG, HOST_KEY_TAG, RETIRED_TAG, OUTDATED_TAG, NAME_TAG)
+HUB_TAGS = (
+    USER_TAG,
+    SERVER_TAG,
+    HOST_KEY_TAG,
+    RETIRED_TAG,
+    OUTDATED_TAG,
+    MOVING_TAG,
+    SUPERSEDED_TAG,
+    NAME_TAG,
+)
 
+_LOOKS = (
+    "DescribeImages",
+    "DescribeInstanceTypeOfferings",
+    "DescribeInstanceTypes",
+    "DescribeInstances",
+    "DescribeSnapshots",
+    "DescribeSubnets",
+    "DescribeVolumes",
+)
+_QUOTAS = ("GetAWSDefaultServiceQuota", "GetServiceQuota")
 _POWER = ("StartInstances", "StopInstances", "TerminateInstances", "GetConsoleOutput")
 _MOVES = ("AttachVolume", "DetachVolume")
 _TAGS = ("CreateTags", "DeleteTags")
@@ -79,10 +101,13 @@ def manager(
     launched_from += [place.ec2("image", image) for image in images]
     return document(
         [
-            allow("Look", ["DescribeImages", "DescribeInstances", "DescribeVolumes"], ["*"]),
+            allow("Look", _LOOKS, ["*"]),
+            allow("Quotas", _QUOTAS, ["*"], service="servicequotas"),
             *_launch_results(place),
             *_launch_sources(place, launched_from),
             allow("Machines", _POWER, [machines], StringEquals=ours_machines),
+            _other_type(machines, ours_machines),
+            *_moved_homes(place),
             allow("Homes", ["DeleteVolume"], [disks], StringEquals=ours_disks),
             allow("HomeOn", _MOVES, [machines], StringEquals=ours_machines),
             allow("HomeOf", _MOVES, [disks], StringEquals=ours_disks),
@@ -92,12 +117,40 @@ def manager(
     )
 
 
+def _other_type(machines: str, ours: dict[str, str]) -> dict[str, Any]:
+    """Of a machine's attributes only the type. A call sets one attribute, and AWS names it:
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-policy-structure.html#attribute-key
+    """
+    of_type = {"ec2:Attribute/InstanceType": "false"}
+    return allow(
+        "OtherType", ["ModifyInstanceAttribute"], [machines], StringEquals=ours, Null=of_type
+    )
+
+
+def _moved_homes(place: Place) -> list[dict[str, Any]]:
+    """A home goes into another zone by a snapshot of a role of its own: no other can be deleted."""
+    disks, snapshots = place.ec2("volume"), place.ec2("snapshot")
+    ours_disks = tagged("aws:ResourceTag", place.cluster, DISK_ROLE)
+    ours = tagged("aws:ResourceTag", place.cluster, HOME_MOVE_ROLE)
+    born = tagged("aws:RequestTag", place.cluster, HOME_MOVE_ROLE)
+    born_disk = tagged("aws:RequestTag", place.cluster, DISK_ROLE)
+    at_birth = {"ec2:CreateAction": "CreateSnapshot"}
+    return [
+        allow("CopyHomes", ["CreateSnapshot"], [disks], StringEquals=ours_disks),
+        allow("Copies", ["CreateSnapshot"], [snapshots], StringEquals=born),
+        allow("BornCopies", ["CreateTags"], [snapshots], StringEquals=born | at_birth),
+        allow("FromCopies", ["CreateVolume", "DeleteSnapshot"], [snapshots], StringEquals=ours),
+        allow("MovedHomes", ["CreateVolume"], [disks], StringEquals=born_disk),
+    ]
+
+
 def _launch_results(place: Place) -> list[dict[str, Any]]:
     """What a launch makes: machines and disks of this cluster, tagged as users' at birth."""
     machines, disks = place.ec2("instance"), place.ec2("volume")
     born_machine = tagged("aws:RequestTag", place.cluster, WORKER_ROLE)
     born_disk = tagged("aws:RequestTag", place.cluster, DISK_ROLE)
     at_birth = {"ec2:CreateAction": "RunInstances"}
+    disk_at_birth = {"ec2:CreateAction": ["RunInstances", "CreateVolume"]}
     imds = {"ec2:MetadataHttpTokens": "required"}
     return [
         allow(
@@ -110,7 +163,7 @@ def _launch_results(place: Place) -> list[dict[str, Any]]:
         ),
         allow("LaunchDisks", ["RunInstances"], [disks], StringEquals=born_disk),
         allow("BornMachines", ["CreateTags"], [machines], StringEquals=born_machine | at_birth),
-        allow("BornDisks", ["CreateTags"], [disks], StringEquals=born_disk | at_birth),
+        allow("BornDisks", ["CreateTags"], [disks], StringEquals=born_disk | disk_at_birth),
     ]
 
 

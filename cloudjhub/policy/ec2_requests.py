@@ -1,6 +1,6 @@
 """The requests that AWS authorizes for the calls of EC2. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cloudjhub.policy import launch_requests
 from cloudjhub.policy.evaluate import Request
@@ -31,7 +31,6 @@ ON_EXISTING: dict[str, dict[str, tuple[str, ...]]] = {
         "network-interface": ("AssociationId",),
     },
     "GetConsoleOutput": {"instance": ("InstanceId",)},
-    "ModifyInstanceAttribute": {"instance": ("InstanceId",)},
     "ModifyInstanceMetadataOptions": {"instance": ("InstanceId",)},
     "ModifyVolume": {"volume": ("VolumeId",)},
     "RebootInstances": {"instance": ("InstanceIds",)},
@@ -118,6 +117,21 @@ def kind_of(resource_id: str) -> str:
     return KINDS[prefix]
 
 
+def _attribute(call: Call) -> list[Request]:
+    """``Attribute`` names one, or it is a parameter of its own, with its value inside.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/iam-policy-structure.html#attribute-key
+    """
+    keys = {
+        f"ec2:Attribute/{name}": str(said["Value"])
+        for name, said in call.parameters.items()
+        if isinstance(said, Mapping) and "Value" in said
+    }
+    if named := call.one("Attribute"):
+        keys["ec2:Attribute"] = str(named)
+    return [call.on("instance", name, keys) for name in call.listed("InstanceId")]
+
+
 def _profile(call: Call) -> list[Request]:
     profile = call.one("IamInstanceProfile.Arn") or call.one("IamInstanceProfile.Name")
     return call.on_each("instance", "InstanceId") + (call.passing(profile) if profile else [])
@@ -129,5 +143,6 @@ _SPECIAL: dict[str, Callable[[Call], list[Request]]] = {
     "AuthorizeSecurityGroupIngress": _rules,
     "CreateTags": _tagging,
     "DeleteTags": _tagging,
+    "ModifyInstanceAttribute": _attribute,
     "RunInstances": launch_requests.requests,
 }

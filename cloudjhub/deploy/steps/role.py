@@ -45,7 +45,7 @@ def _make(site: Site) -> None:
     custom = site.settings.custom_worker_ami
     policy = documents.manager(
         site.place,
-        subnets=[site.settings.private_subnet_id],
+        subnets=site.settings.private_subnet_ids,
         images=[custom] if custom else [],
     )
     access.ensure_role(iam, name, documents.trust(site.place), tags)
