@@ -40,6 +40,7 @@ class HubPlan:
     proxy_api_port: int
     users: Sequence[str]
     hub_address: str = "127.0.0.1"
+    paces_of_aws: bool = False
 
     @property
     def url(self) -> str:
@@ -115,10 +116,11 @@ def hub_config(plan: HubPlan, secrets: Secrets) -> str:
         "JupyterHub.load_roles": [role],
         "JupyterHub.allow_named_servers": True,
         "JupyterHub.named_server_limit_per_user": 2,
-        # A local EC2 may be asked often; what is done behind the hub's back shows in seconds.
-        "InstanceSpawner.poll_interval": 3,
-        "InstanceSpawner.quiet_interval_seconds": 2.0,
     }
+    if not plan.paces_of_aws:
+        # A local EC2 may be asked often; what is done behind the hub's back shows in seconds.
+        settings["InstanceSpawner.poll_interval"] = 3
+        settings["InstanceSpawner.quiet_interval_seconds"] = 2.0
     lines = [f"c.{name} = {value!r}" for name, value in settings.items()]
     head = '"""Written by the demo at each start; changes here are lost."""'
     return "\n".join([head, "", "c = get_config()", *lines, ""])

@@ -33,7 +33,7 @@ MACHINES = {
     "userns": "have namespaces of their own",
     "plain": "are plain processes of this account",
     "booted": "boot Debian on disks and in a network of their own",
-    "standin": "are listed only, nobody can log in",
+    "standin": "are one process that answers for all of them",
 }
 
 
@@ -42,6 +42,7 @@ class DemoSettings:
     """What can be chosen about a demo.
 
     ``local`` sets up its EC2, ``more_config`` is Python for the hub's configuration, loaded last.
+    ``paces_of_aws``: the hub asks EC2 and servers as seldom as it does there.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class DemoSettings:
     local: LocalSettings = field(default_factory=LocalSettings)
     more_config: str = ""
     more_server_config: dict[str, Any] = field(default_factory=dict)
+    paces_of_aws: bool = False
 
 
 def local_settings(start_seconds: float, variant: Variant = "auto") -> LocalSettings:
@@ -143,6 +145,7 @@ class Demo:
             hub_port=ports["hub"],
             proxy_api_port=ports["proxy-api"],
             users=self.settings.users,
+            paces_of_aws=self.settings.paces_of_aws,
         )
         await self._step(self._start_ec2(ports["ec2"]))
         await self._step(self._start_proxy())
