@@ -205,4 +205,4 @@ async def test_after_the_last_phase_the_bar_stands_still(report, clock):
     ],
 )
 def test_times_are_told_in_seconds_or_minutes(seconds, text):
-    assert progress._seconds(seconds) == text
+    assert progress.in_words(seconds) == text
