@@ -24,9 +24,11 @@ from cloudjhub.fleet.shared_read import SharedRead
 from cloudjhub.fleet.spares import Spares, Ticket
 from cloudjhub.fleet.view import View
 from cloudjhub.launch_spec import LaunchSpec, run_arguments
-from cloudjhub.naming import CLUSTER_TAG, RETIRED_TAG, Owner, has_owner, is_owned_by, retired_from
+from cloudjhub.naming import CLUSTER_TAG, RETIRED_TAG, Owner, has_owner, is_owned_by
 
 log = logging.getLogger(__name__)
+
+_ENDED = ("shutting-down", "terminated")
 
 
 @dataclass(frozen=True)
@@ -82,29 +84,18 @@ class Fleet:
 
     def set_aside_from(self, owner: Owner) -> list[Instance]:
         """Machines that were the owner's and stayed silent, as far as they still exist."""
-        value = retired_from(owner)
-        return [
-            machine
-            for machine in self.view.all()
-            if machine.tags.get(RETIRED_TAG) == value
-            and machine.state not in ("shutting-down", "terminated")
-        ]
+        machines = self.view.set_aside_from(owner)
+        return [machine for machine in machines if machine.state not in _ENDED]
 
     def owned_by(self, owner: Owner) -> list[Instance]:
         """The owner's machines as last known, claimed ones included, ended ones not."""
-        claimed = self.spares.claimed_by(owner)
-
-        def is_theirs(machine: Instance) -> bool:
-            if has_owner(machine.tags):
-                return is_owned_by(machine.tags, owner)
-            return machine.id in claimed
-
+        claimed = [self.view.get(each) for each in self.spares.claimed_by(owner)]
+        tagged = self.view.owned_by(owner)
+        theirs = [*tagged, *(each for each in claimed if each and not has_owner(each.tags))]
         return [
             machine
-            for machine in self.view.all()
-            if is_theirs(machine)
-            and RETIRED_TAG not in machine.tags
-            and machine.state not in ("shutting-down", "terminated")
+            for machine in theirs
+            if RETIRED_TAG not in machine.tags and machine.state not in _ENDED
         ]
 
     def untagged(self, instance_id: str, owner: Owner) -> Instance | None:
@@ -112,7 +103,7 @@ class Fleet:
         machine = self.view.get(instance_id)
         if machine is None or not self.spares.may_be_claimed(machine):
             return None
-        if machine.state in ("shutting-down", "terminated"):
+        if machine.state in _ENDED:
             return None
         self.spares.claim(instance_id, owner)
         return machine
@@ -153,13 +144,18 @@ class Fleet:
 
         The claim holds until the machine carries the owner's tags or the claim is released.
         """
-        spare = self.spares.take(self.view.all(), spec.shape, owner)
+        spare = self.spares.take(self._free(spec.shape), spec.shape, owner)
         if spare is not None:
             return spare
         if spec not in self._launches:
             self._launches[spec] = self._batcher("RunInstances", self._launch_sender(spec))
         with self.spares.ticket(owner) as ticket:
             return await self._launches[spec].submit(ticket)
+
+    def _free(self, shape: str) -> list[Instance]:
+        """Machines of the shape that nobody has or claims."""
+        ids = self.spares.unclaimed(self.view.ownerless(shape))
+        return [machine for each in ids if (machine := self.view.get(each)) is not None]
 
     async def start(self, instance_id: str) -> None:
         """StartInstances, shared with whoever starts one of the same type and zone now."""

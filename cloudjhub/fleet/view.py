@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from cloudjhub.deadlines import timeout
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError, TimedOut
+from cloudjhub.fleet.machine_index import MachineIndex
+from cloudjhub.naming import Owner
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +21,10 @@ log = logging.getLogger(__name__)
 SETTLE_SECONDS = 120.0
 
 _LONGEST_LISTING_SECONDS = 5.0
+
+# Listings take at most this share of the time: of a thousand machines one takes the hub a
+# noticeable part of a second, and EC2 longer.
+_SHARE_OF_TIME = 0.25
 
 
 @dataclass
@@ -33,7 +39,8 @@ class View:
     """What EC2 last said about every machine, how old that is, and what we know ahead of it.
 
     ``fetch`` lists all machines. It is called every ``busy_seconds`` while someone watches and
-    every ``quiet_seconds`` otherwise. A failed fetch changes nothing but the age.
+    every ``quiet_seconds`` otherwise; less often where a listing itself takes long. A failed
+    fetch changes nothing but the age.
     """
 
     def __init__(
@@ -46,9 +53,11 @@ class View:
         self._fetch = fetch
         self._busy_seconds = busy_seconds
         self._quiet_seconds = quiet_seconds
+        self._machines = MachineIndex()
         self._listed: dict[str, Instance] = {}
         self._listed_before: dict[str, Instance] = {}
         self._listed_at: float | None = None
+        self._listing_took = 0.0
         self._told: dict[str, _Told] = {}
         self._told_states: dict[str, tuple[float, str]] = {}
         self._told_tags: dict[str, tuple[float, dict[str, str | None]]] = {}
@@ -67,25 +76,30 @@ class View:
 
     def get(self, instance_id: str) -> Instance | None:
         """The machine as last known; None if EC2 does not list it (any more)."""
-        # Two listings in a row must miss a machine: a single one may come from a replica that lags.
-        instance = self._listed.get(instance_id) or self._listed_before.get(instance_id)
-        told = self._told.get(instance_id)
-        if instance is None and told is not None:
-            instance = told.instance
-        return self._with_what_was_told(instance) if instance else None
+        return self._machines.get(instance_id)
 
     def all(self) -> Iterator[Instance]:
-        """Every machine as last known."""
-        for instance_id in {**self._listed, **self._listed_before, **self._told}:
-            if (instance := self.get(instance_id)) is not None:
-                yield instance
+        """Every machine as last known. For rounds; a login has no need to walk over all."""
+        return iter(self._machines)
+
+    def owned_by(self, owner: Owner) -> list[Instance]:
+        """Machines whose tags name the owner, in whatever state."""
+        return self._machines.owned_by(owner)
+
+    def set_aside_from(self, owner: Owner) -> list[Instance]:
+        """Machines that were the owner's until they were set aside, in whatever state."""
+        return self._machines.set_aside_from(owner)
+
+    def ownerless(self, shape: str) -> set[str]:
+        """Ids of machines of the shape that nobody ever had, as far as tags say."""
+        return self._machines.ownerless(shape)
 
     async def refreshed(self) -> None:
-        """Return once there is a listing no older than the busy interval.
+        """Return once there is a listing no older than the interval of busy times.
 
         Raises what the listing raised, so that nobody takes old for new.
         """
-        if self.age_seconds <= self._busy_seconds:
+        if self.age_seconds <= self._interval():
             return
         coming = self._next
         with self.watching():
@@ -137,6 +151,7 @@ class View:
         until = time.monotonic() + SETTLE_SECONDS
         for instance in instances:
             self._told[instance.id] = _Told(instance, until)
+            self._settle(instance.id)
 
     def tell_states(self, states: Mapping[str, str]) -> None:
         """States that a start, stop or terminate just answered; the next listing replaces them."""
@@ -146,6 +161,7 @@ class View:
             if instance_id in self._told:
                 told = self._told[instance_id]
                 told.instance = replace(told.instance, state=state)
+            self._settle(instance_id)
 
     def tell_tags(self, instance_id: str, changes: Mapping[str, str | None]) -> None:
         """Tags just written (None: removed); they count although listings may still lag."""
@@ -154,10 +170,23 @@ class View:
             time.monotonic() + SETTLE_SECONDS,
             {**known, **changes},
         )
+        self._settle(instance_id)
+
+    def _settle(self, instance_id: str) -> None:
+        """Have the machine in the index as everything that is known now says."""
+        # Two listings in a row must miss a machine: a single one may come from a replica that lags.
+        instance = self._listed.get(instance_id) or self._listed_before.get(instance_id)
+        if instance is None and instance_id in self._told:
+            instance = self._told[instance_id].instance
+        if instance is None:
+            self._machines.remove(instance_id)
+        else:
+            self._machines.put(self._with_what_was_told(instance))
 
     def _with_what_was_told(self, instance: Instance) -> Instance:
-        if instance.id in self._told_states:
-            instance = replace(instance, state=self._told_states[instance.id][1])
+        _, state = self._told_states.get(instance.id, (0.0, instance.state))
+        if state != instance.state:
+            instance = replace(instance, state=state)
         _, changes = self._told_tags.get(instance.id, (0.0, {}))
         return instance.with_tags(changes) if changes else instance
 
@@ -189,6 +218,7 @@ class View:
             error = failure
             log.exception("The shared view failed and starts again")
         else:
+            self._listing_took = time.monotonic() - began
             self._accept(listed, began)
         if not coming.done():
             coming.set_exception(error) if error else coming.set_result(None)
@@ -202,7 +232,8 @@ class View:
             log.warning("EC2 answers again after %.0f s", time.monotonic() - self._failing_since)
             self._failing_since = None
         self._listed_before = self._listed
-        self._listed = {instance.id: instance for instance in listed}
+        # What has not changed stays the same object, and costs nothing more below.
+        self._listed = {new.id: _same_or_new(self._listed.get(new.id), new) for new in listed}
         self._listed_at = began
         now = time.monotonic()
         self._told = {
@@ -218,6 +249,8 @@ class View:
             for instance_id, (until, changes) in self._told_tags.items()
             if until > now
         }
+        for instance_id in {*self._machines.ids(), *self._listed}:
+            self._settle(instance_id)
 
     def _complain(self, message: str, error: Exception) -> None:
         if self._failing_since is None:
@@ -230,4 +263,13 @@ class View:
             with suppress(asyncio.TimeoutError):
                 async with timeout(self._quiet_seconds):
                     await self._wake.wait()
-        await asyncio.sleep(max(0.0, began + self._busy_seconds - time.monotonic()))
+        await asyncio.sleep(max(0.0, began + self._interval() - time.monotonic()))
+
+    def _interval(self) -> float:
+        """Seconds from one listing's beginning to the next one's while somebody waits."""
+        paced = min(self._listing_took / _SHARE_OF_TIME, self._quiet_seconds)
+        return max(self._busy_seconds, paced)
+
+
+def _same_or_new(before: Instance | None, new: Instance) -> Instance:
+    return before if before == new and before is not None else new
