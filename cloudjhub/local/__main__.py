@@ -25,7 +25,7 @@ MACHINES = {
     "plain": "an sshd each, run as this account; this computer forbids user namespaces or you "
     "asked for it",
     "booted": "Debian with systemd each, on a disk and in a network of its own",
-    "standin": "none: nobody can log in",
+    "standin": "one process answers for all of them; nothing runs there",
 }
 
 

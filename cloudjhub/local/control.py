@@ -10,6 +10,7 @@
     GET    /_local/faults             what is ordered
     POST   /_local/faults/NAME        orders one; the body holds the arguments of Faults.NAME
     DELETE /_local/faults             ends all of them
+    GET    /_local/servers            of stand-ins: whose server runs on each
 """
 
 import json
@@ -63,6 +64,8 @@ def _perform(engine: "Engine", request: Request, method: str, path: str) -> Any:
     if (method, path) == ("POST", "calls/reset"):
         engine.authorization.reset()
         return engine.calls.reset()
+    if (method, path) == ("GET", "servers") and engine.machines.kind.standins:
+        return engine.machines.kind.standins.order("records")
     if (method, path) == ("GET", "faults"):
         return faults.as_dict()
     if (method, path) == ("DELETE", "faults"):

@@ -77,6 +77,8 @@ class Engine:
         self.scheduler.close()
         with ThreadPoolExecutor(self.settings.workers) as pool:
             list(pool.map(_power_off, [machine for _, machine in self.machines.on()]))
+        if self.machines.kind.standins:
+            self.machines.kind.standins.close()
         if self.network:
             self.network.stop()
         if self.disks:

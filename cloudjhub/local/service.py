@@ -169,6 +169,17 @@ class LocalEC2:
         """``machines.get(instance_id)``: see :class:`cloudjhub.local.machines.base.Machine`."""
         return self.engine.machines
 
+    def servers(self) -> list[dict[str, Any]]:
+        """Every stand-in that ever was on and is not terminated: whose server runs there now.
+
+        See :class:`cloudjhub.local.machines.standins.records.Record` for the keys. Raises
+        LocalEC2Error with machines of another kind, which have to be asked themselves.
+        """
+        standins = self.engine.machines.kind.standins
+        if standins is None:
+            raise LocalEC2Error(f"Machines of the kind {self.variant} keep no record of servers.")
+        return standins.order("records")
+
     def authorized_calls(self) -> list[AuthorizedCall]:
         """Who asked for what, on which resources, and whether IAM allowed it; oldest first."""
         return self.engine.authorization.calls()

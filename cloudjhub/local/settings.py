@@ -24,7 +24,8 @@ class LocalSettings:
     ``variant`` chooses the machines: ``userns`` (own user, process and mount namespace),
     ``plain`` (nothing but an sshd of its own), ``auto`` (the first of the two this computer
     allows), ``booted`` (Debian with systemd, on disks and in a network of its own; root only),
-    ``standin`` (no process at all: for measuring a thousand of them).
+    ``standin`` (no process of its own: one for all of them answers SSH and HTTP, at addresses of
+    127/8, and says whose server would run; for having a thousand of them).
 
     ``capacity`` and ``vcpu_quota`` limit launches and starts; absent means unlimited.
     ``throttle`` turns EC2's documented request limits on. All three can be changed while it

@@ -15,7 +15,9 @@ from cloudjhub.local.machines.booted.kind import check_host
 from cloudjhub.local.machines.booted.machine import CONTROL_ACCOUNT, BootedHost, BootedMachine
 from cloudjhub.local.machines.loopback import Host, find_sshd, own_account
 from cloudjhub.local.machines.plain import PlainMachine
+from cloudjhub.local.machines.standin import CONTROL_ACCOUNT as STANDIN_ACCOUNT
 from cloudjhub.local.machines.standin import StandInMachine
+from cloudjhub.local.machines.standins.control import StandIns
 from cloudjhub.local.machines.userns import UserNamespaceMachine
 from cloudjhub.local.settings import LocalEC2Error, LocalSettings
 
@@ -24,7 +26,8 @@ from cloudjhub.local.settings import LocalEC2Error, LocalSettings
 class Kind:
     """A kind of machine: its name, who logs in, who runs notebooks, how one is made.
 
-    ``booted`` is what machines that boot have together; None for the other kinds.
+    ``booted`` is what machines that boot have together, ``standins`` what stand-ins have; None
+    for the other kinds.
     """
 
     variant: str
@@ -32,6 +35,7 @@ class Kind:
     notebook_account: str
     make: Callable[[MachineSpec], Machine]
     booted: BootedHost | None = None
+    standins: StandIns | None = None
 
 
 class Machines:
@@ -63,7 +67,7 @@ def choose_kind(settings: LocalSettings, state_dir: Path) -> Kind:
     """The kind ``settings.variant`` names. Raises LocalEC2Error where it cannot be had."""
     variant = settings.variant
     if variant == "standin":
-        return Kind("standin", "ubuntu", "jupyter", StandInMachine)
+        return _stand_in(settings, state_dir)
     if variant == "booted":
         return _booted(state_dir)
     if variant == "auto":
@@ -85,6 +89,17 @@ def choose_kind(settings: LocalSettings, state_dir: Path) -> Kind:
         return Kind("userns", "ubuntu", "jupyter", lambda spec: UserNamespaceMachine(spec, host))
     account = own_account()
     return Kind("plain", account, account, lambda spec: PlainMachine(spec, host))
+
+
+def _stand_in(settings: LocalSettings, state_dir: Path) -> Kind:
+    host = StandIns(state_dir, settings.ssh_port)
+    return Kind(
+        "standin",
+        STANDIN_ACCOUNT,
+        "jupyter",
+        lambda spec: StandInMachine(spec, host),
+        standins=host,
+    )
 
 
 def _booted(state_dir: Path) -> Kind:
