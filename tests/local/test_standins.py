@@ -133,6 +133,9 @@ def test_a_machine_keeps_its_host_key_and_its_volume_but_no_server(cloud: Cloud)
     start(cloud, machine, "cyd", volume)
     with connect(cloud, machine) as session:
         pinned = session.fingerprint
+    assert cloud.ec2.engine.machines.kind.standins.fingerprint(machine) == pinned
+    counted = record(cloud, machine)
+    assert (counted["contacts"], counted["logins"], counted["commands"]) == (2, 2, 1)
     address = cloud.instance(machine)["PrivateIpAddress"]
     cloud.api.stop_instances(InstanceIds=[machine])
     cloud.wait_state(machine, "stopped")

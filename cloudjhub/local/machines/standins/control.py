@@ -1,5 +1,6 @@
 """The process of the stand-ins as the local EC2 sees it."""
 
+import base64
 import hashlib
 import hmac
 import importlib.util
@@ -11,6 +12,9 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cloudjhub.local import processes
 from cloudjhub.local.machines.disk import write_private
@@ -54,6 +58,15 @@ class StandIns:
                     write_private(path, secrets.token_bytes(32))
                 self._seed = path.read_bytes()
         return hmac.new(self._seed, instance_id.encode(), hashlib.sha256).hexdigest()
+
+    def fingerprint(self, instance_id: str) -> str:
+        """The host key as clients show it, "SHA256:..."; also of a machine that was never on."""
+        secret = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(self.host_key(instance_id)))
+        line = secret.public_key().public_bytes(
+            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        )
+        digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
     def close(self) -> None:
         """Ends the process, and every machine with it."""

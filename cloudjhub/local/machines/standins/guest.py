@@ -23,6 +23,7 @@ class Connection(Protocol):
 class _Memory:
     """What a machine remembers when it is off."""
 
+    contacts: int = 0
     logins: int = 0
     commands: int = 0
     started: list[RunningServer] = field(default_factory=list)
@@ -86,6 +87,7 @@ class Guest:
             instance_id=self.plan.instance_id,
             address=self.plan.address,
             is_on=bool(self._ports),
+            contacts=self.memory.contacts,
             logins=self.memory.logins,
             commands=self.memory.commands,
             running=self.running,

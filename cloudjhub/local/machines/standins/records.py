@@ -30,11 +30,16 @@ class RunningServer:
 
 @dataclass(frozen=True)
 class Record:
-    """A machine as it is now. ``started`` is every server since the machine was made."""
+    """A machine as it is now, with what was counted since it was made.
+
+    ``contacts`` are connections to its SSH port, logins among them; ``commands`` are those that
+    were sent over SSH; ``started`` is every server.
+    """
 
     instance_id: str
     address: str
     is_on: bool
+    contacts: int
     logins: int
     commands: int
     running: RunningServer | None
