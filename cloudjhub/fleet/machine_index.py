@@ -28,6 +28,7 @@ class MachineIndex:
     def __init__(self) -> None:
         self._machines: dict[str, Instance] = {}
         self._groups: defaultdict[_Group, set[str]] = defaultdict(set)
+        self._by_state: defaultdict[str, set[str]] = defaultdict(set)
 
     def __iter__(self) -> Iterator[Instance]:
         """Every machine; what is put or removed meanwhile does not disturb."""
@@ -47,6 +48,9 @@ class MachineIndex:
         if before is machine:
             return
         self._machines[machine.id] = machine
+        if before is not None:
+            self._by_state[before.state].discard(machine.id)
+        self._by_state[machine.state].add(machine.id)
         if before is not None and before.tags == machine.tags:
             return
         old = _groups_of(before.tags) if before is not None else set()
@@ -59,7 +63,16 @@ class MachineIndex:
         """Forget the machine, if it is known."""
         machine = self._machines.pop(instance_id, None)
         if machine is not None:
+            self._by_state[machine.state].discard(instance_id)
             self._leave(instance_id, _groups_of(machine.tags))
+
+    def in_state(self, state: str) -> set[str]:
+        """Ids of those in that state of EC2's. Not to be changed."""
+        return self._by_state.get(state, set())
+
+    def counts(self) -> dict[str, int]:
+        """How many are in each state that any was in so far."""
+        return {state: len(ids) for state, ids in self._by_state.items()}
 
     def owned_by(self, owner: Owner) -> list[Instance]:
         """Those whose tags name the owner, in whatever state."""

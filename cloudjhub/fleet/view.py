@@ -90,6 +90,14 @@ class View:
         """Machines that were the owner's until they were set aside, in whatever state."""
         return self._machines.set_aside_from(owner)
 
+    def up(self) -> set[str]:
+        """Ids of machines that run or are about to."""
+        return self._machines.in_state("pending") | self._machines.in_state("running")
+
+    def counts(self) -> dict[str, int]:
+        """How many machines are in each state that any was in so far."""
+        return self._machines.counts()
+
     def ownerless(self, shape: str) -> set[str]:
         """Ids of machines of the shape that nobody ever had, as far as tags say."""
         return self._machines.ownerless(shape)

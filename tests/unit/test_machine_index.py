@@ -49,6 +49,16 @@ def test_a_machine_changes_its_group_with_its_tags(index):
     assert found(index) == ([], [], [], ["i-1"])
 
 
+def test_machines_are_counted_by_the_state_they_are_in_now(index):
+    index.put(machine(1, SPARE, "pending"))
+    index.put(machine(2, SPARE))
+    index.put(machine(1, SPARE))
+    assert (index.in_state("running"), index.in_state("pending")) == ({"i-1", "i-2"}, set())
+    index.put(machine(2, SPARE, "stopped"))
+    index.remove("i-1")
+    assert index.counts() == {"pending": 0, "running": 0, "stopped": 1}
+
+
 def test_what_is_removed_is_in_no_group_and_leaves_nothing(index):
     for number in range(3):
         index.put(machine(number, SPARE | owner_tags(Owner(f"user-{number}"))))
