@@ -1,11 +1,15 @@
-"""Whether each user's machine runs that user's server and no other; asked on the machine itself."""
+"""Whether each user's machine runs that user's server and no other; asked on the machine itself.
+
+Stand-ins write down whose server they run; other machines are asked over SSH.
+"""
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import aiohttp
+from hub_under_test import stand_ins
 
 from cloudjhub import remote
 from cloudjhub.demo.stack import Demo
@@ -43,23 +47,45 @@ async def wrong_machines(demo: Demo, users: Iterable[str]) -> list[str]:
     ec2 = EC2(cluster=config["CLUSTER_NAME"], region=config["REGION"], endpoint_url=endpoint)
     machines = [m for m in await asyncio.to_thread(ec2.instances) if m.state != "terminated"]
     routes = await _routes(demo)
+    ask = _asked(demo)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def look(user: str) -> str | None:
         async with slots:
             mine = [m for m in machines if is_owned_by(m.tags, Owner(user))]
-            return await _complaint(demo, user, mine, routes.get(user))
+            return await _complaint(demo, ask, user, mine, routes.get(user))
 
     complaints = await asyncio.gather(*map(look, users))
     return [complaint for complaint in complaints if complaint]
 
 
-async def _complaint(demo: Demo, user: str, mine: list[Instance], route: str | None) -> str | None:
+def _asked(demo: Demo) -> Callable[[Instance], list[str]]:
+    """What tells the owners of a machine's servers."""
+    if demo.ec2.variant != "standin":
+        return lambda machine: _owners_of_servers(demo.server_config, machine)
+    running = {
+        record["instance_id"]: [_owner(record["running"])] if record["running"] else []
+        for record in stand_ins(demo)
+    }
+    return lambda machine: running.get(machine.id, [])
+
+
+def _owner(server: dict[str, Any]) -> str:
+    return str(Owner(server["user"], server["server"]))
+
+
+async def _complaint(
+    demo: Demo,
+    ask: Callable[[Instance], list[str]],
+    user: str,
+    mine: list[Instance],
+    route: str | None,
+) -> str | None:
     if len(mine) != 1:
         return f"{user} owns {len(mine)} machines: {[machine.id for machine in mine]}"
     machine = mine[0]
     try:
-        found = await asyncio.to_thread(_owners_of_servers, demo.server_config, machine)
+        found = await asyncio.to_thread(ask, machine)
     except CloudJHubError as error:
         words = demo.ec2.machines.get(machine.id).console()[-400:]
         return f"{machine.id} of {user} ({machine.state}) cannot be asked: {error}\n{words}"

@@ -1,32 +1,31 @@
 """A class that logs in at once: everybody presses Start My Server at the same moment.
 
-The local EC2 refuses calls as EC2's documentation says (token buckets per action).
+A real hub with its proxy works against the local EC2, which refuses calls as EC2's documentation
+says (token buckets per action). The same class comes to our spawner, to ours with one EC2 call per
+user, and to a spawner that does nothing: the limit of the hub itself.
 """
 
 import argparse
 import asyncio
-import math
 import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import aiohttp
-import jupyterhub
-import notebook_standin
-from bench import busy_since, conditions, cpu_ticks, quiet_cores, run, running_demo, table
+import preparing
+import surge_report
+from bench import busy_since, conditions, cpu_ticks, quiet_cores, run
+from hub_under_test import WAYS, HubUnderTest, Setup, hub_under_test
 from ownership import wrong_machines
+from surge_report import Outcome
+from usage import forget_peak, memory_mib
 
-from cloudjhub.demo.browserless import HubUser
-from cloudjhub.demo.stack import Demo, local_settings
-from cloudjhub.errors import CloudJHubError, TimedOut
+from cloudjhub.demo.stack import local_settings
+from cloudjhub.local.settings import Variant
 
-MOST_REAL_USERS = 10  # above that only when told: a real server takes 100 MB and a core's second
-DEADLINE_SECONDS = 900.0
-SET_UP_AT_ONCE = 4
+DEADLINE_SECONDS = 600.0
+UNBATCHED_DEADLINE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -34,189 +33,189 @@ class Plan:
     """What is asked of the benchmark."""
 
     users: int
+    kind: str  # of preparing.KINDS
     boot_seconds: float
-    stopped: bool  # machines exist and are stopped; else they are made
-    real: bool  # jupyterhub-singleuser; else the stand-in
+    ways: tuple[str, ...]
+    machines: Variant
+    real: bool  # jupyterhub-singleuser on the machines; else a stand-in for it
+    over_seconds: float
+    unbatched_seconds: float
+    markdown: bool
 
     @property
     def names(self) -> tuple[str, ...]:
         """Who logs in."""
-        return tuple(f"user{number:03d}" for number in range(self.users))
+        return tuple(f"user{number:04d}" for number in range(self.users))
 
-
-def hub_config(plan: Plan) -> str:
-    """What runs on the machines."""
-    if plan.real:
-        return ""
-    command = [sys.executable, str(Path(notebook_standin.__file__).resolve())]
-    environment = {"BENCHMARK_HUB_VERSION": jupyterhub.__version__}
-    return f"c.Spawner.cmd = {command!r}\nc.Spawner.environment = {environment!r}\n"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How it went: per user the seconds from the request to ready, or the error."""
-
-    users: dict[str, float | Exception]
-    calls: dict[str, dict[str, int]]  # EC2 action -> ok, throttled, error
-    hub_cpu_seconds: float
-    busy: float  # share of all cores that was used meanwhile, by whomever
-    seconds: float  # from the first request until the last user is ready or has failed
-
-    @property
-    def times(self) -> list[float]:
-        """Of those who got their server, shortest first."""
-        return sorted(value for value in self.users.values() if isinstance(value, float))
-
-    @property
-    def failures(self) -> dict[str, Exception]:
-        """Of those who did not."""
-        return {name: v for name, v in self.users.items() if isinstance(v, Exception)}
+    def deadline(self, way: str) -> float:
+        """How long a class is waited for, seconds."""
+        return self.unbatched_seconds if way == "unbatched" else DEADLINE_SECONDS
 
 
 async def surge(plan: Plan) -> int:
-    """Print everything; 1 if a user failed or a machine runs somebody else's server."""
-    local = replace(local_settings(plan.boot_seconds), throttle=True)
-    async with (
-        running_demo(lambda folder: hub_config(plan), users=plan.names, local=local) as demo,
-        AsyncExitStack() as people,
-    ):
-        users = [HubUser(demo.url, name, demo.password(name)) for name in plan.names]
-        for user in users:
-            people.push_async_callback(user.close)
-        await asyncio.gather(*(user.login() for user in users))
-        if plan.stopped:
-            await _make_machines(demo, users)
-        print(_conditions(demo, plan, await quiet_cores()), flush=True)
-        outcome = await _press(demo, users)
-        print(_report(outcome), flush=True)
-        wrong = await wrong_machines(demo, plan.names)
-        print(_ownership(plan, wrong), flush=True)
-    print("Nothing was left running.")
-    return 1 if outcome.failures or wrong else 0
+    """Print everything; 1 if a user failed or a machine runs somebody else's server.
+
+    That EC2's limits leave some without a server in the unbatched way is no failure.
+    """
+    print(conditions(**_said(plan)), flush=True)
+    outcomes = []
+    for way in plan.ways:
+        outcomes.append(await _one_way(plan, way))
+        print(surge_report.one_way(outcomes[-1]), flush=True)
+    print(surge_report.tables(outcomes, markdown=plan.markdown), flush=True)
+    print("\nNothing was left running.")
+    return 1 if any(outcome.is_failure for outcome in outcomes) else 0
 
 
-async def _make_machines(demo: Demo, users: Sequence[HubUser]) -> None:
-    """Everybody has been here before: one stopped machine each. Takes no part in the result."""
-    demo.ec2.faults.throttle(False)
-    slots = asyncio.Semaphore(SET_UP_AT_ONCE)
-
-    async def visit(user: HubUser) -> None:
-        async with slots:
-            await user.start_server(deadline_seconds=DEADLINE_SECONDS)
-            await user.stop_server()
-
-    await asyncio.gather(*map(visit, users))
-    deadline = time.monotonic() + 120
-    instances = demo.ec2.engine.backend.instances
-    while any(instance.state != "stopped" for instance in instances.values()):
-        if time.monotonic() > deadline:
-            raise TimedOut("Not every machine was stopped within 120 s.")
-        await asyncio.sleep(0.2)
-    demo.ec2.faults.throttle(True)
+def _said(plan: Plan) -> dict[str, object]:
+    return {
+        "users": plan.users,
+        "kind": f"{plan.kind} machines ({plan.machines})",
+        "machine start": f"{plan.boot_seconds:g} s",
+        "server": "jupyterhub-singleuser" if plan.real else "notebook stand-in",
+        "EC2's limits": "on",
+        "arriving": f"over {plan.over_seconds:g} s" if plan.over_seconds else "at once",
+    }
 
 
-async def _press(demo: Demo, users: Sequence[HubUser]) -> Outcome:
-    """Everybody starts at the same moment."""
+async def _one_way(plan: Plan, way: str) -> Outcome:
+    local = replace(local_settings(plan.boot_seconds, plan.machines), throttle=True)
+    kind = plan.kind if way != "nothing" else "new"
+    preparation = preparing.KINDS[kind](plan.names)
+    setup = Setup(
+        way=way,
+        names=plan.names,
+        local=local,
+        real=plan.real,
+        server_config=preparation.server_config,
+    )
+    async with hub_under_test(setup, say=_say) as hub:
+        await preparation.prepare(hub)
+        busy = await quiet_cores()
+        _say(f"{WAYS[way]}: {plan.users} people start (cores {busy:.0%} busy before)")
+        outcome = await _press(plan, hub, busy)
+        if way == "nothing":
+            return outcome
+        ready = [name for name, visit in outcome.rush.visits.items() if visit.ready is not None]
+        return replace(outcome, wrong=await wrong_machines(hub.demo, ready))
+
+
+async def _press(plan: Plan, hub: HubUnderTest, busy: float) -> Outcome:
+    """Everybody starts; what that took of everything."""
+    demo, way = hub.demo, hub.setup.way
     demo.ec2.reset_calls()
-    cpu, ticks = _hub_cpu_seconds(demo), cpu_ticks()
-    began = time.monotonic()
-    results = await asyncio.gather(*map(_seconds_to_ready, users))
-    return Outcome(
-        busy=busy_since(ticks),
-        users={user.name: result for user, result in zip(users, results, strict=True)},
+    forget_peak(hub.hub_pid)
+    memory, logins = memory_mib(hub.hub_pid), hub.ssh_logins()
+    used, ticks, load = hub.usage(), cpu_ticks(), os.getloadavg()[0]
+    rush = await hub.crowd.start(
+        plan.names, deadline_seconds=plan.deadline(way), over_seconds=plan.over_seconds
+    )
+    ended = time.monotonic()
+    outcome = Outcome(
+        way=way,
+        rush=rush,
         calls=demo.ec2.calls(),
-        hub_cpu_seconds=_hub_cpu_seconds(demo) - cpu,
-        seconds=time.monotonic() - began,
+        usage=hub.usage() - used,
+        ssh_logins=hub.ssh_logins() - logins,
+        memory_before_mib=memory,
+        memory_peak_mib=memory_mib(hub.hub_pid, peak=True),
+        seconds=ended - rush.began,
+        busy_before=busy,
+        busy=busy_since(ticks),
+        load_before=load,
+        deadline_seconds=plan.deadline(way),
     )
+    await asyncio.sleep(1.5)  # the meter writes once a second
+    return replace(outcome, lateness=hub.lateness(rush.began, ended))
 
 
-async def _seconds_to_ready(user: HubUser) -> float | Exception:
-    try:
-        return (await user.start_server(deadline_seconds=DEADLINE_SECONDS)).seconds
-    except (CloudJHubError, aiohttp.ClientError, asyncio.TimeoutError) as error:
-        return error
+def _say(text: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
-def _hub_cpu_seconds(demo: Demo) -> float:
-    fields = Path(f"/proc/{demo.hub.pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+# The command line -----------------------------------------------------------------------------
 
 
-# What is printed ------------------------------------------------------------------------------
+def _ways(text: str) -> tuple[str, ...]:
+    ways = tuple(text.split(","))
+    if not set(ways) <= set(WAYS):
+        raise argparse.ArgumentTypeError(f"name some of {', '.join(WAYS)}, with commas between")
+    return ways
 
 
-def _conditions(demo: Demo, plan: Plan, busy: float) -> str:
-    return conditions(
-        **{
-            "cores busy before": f"{busy:.0%}",
-            "users": plan.users,
-            "machines": f"{'stopped' if plan.stopped else 'new'} ({demo.ec2.variant})",
-            "machine start": f"{plan.boot_seconds} s",
-            "server": "jupyterhub-singleuser" if plan.real else "notebook stand-in",
-            "EC2's limits": "on",
-        }
-    )
-
-
-def _report(outcome: Outcome) -> str:
-    ready, asked = len(outcome.times), len(outcome.users)
-    lines = [f"\n{ready} of {asked} users ready ({ready / asked:.0%})"]
-    if outcome.times:
-        shares = {"first": 0.0, "p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-        said = [f"{name} {percentile(outcome.times, at):.1f}" for name, at in shares.items()]
-        lines.append("request to ready, seconds: " + ", ".join(said))
-    lines.append(
-        f"hub: {outcome.hub_cpu_seconds:.1f} s of CPU in {outcome.seconds:.1f} s, "
-        f"{outcome.hub_cpu_seconds / asked:.2f} s per user; all cores {outcome.busy:.0%} busy"
-    )
-    lines += [f"  {name}: {type(e).__name__}: {e}" for name, e in outcome.failures.items()]
-    kinds = ("ok", "throttled", "error")
-    rows = [[a, *(counts[kind] for kind in kinds)] for a, counts in sorted(outcome.calls.items())]
-    return "\n".join([*lines, "", table([["EC2 calls", *kinds], *rows])])
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values does not exceed."""
-    return ordered[max(math.ceil(share * len(ordered)), 1) - 1]
-
-
-def _ownership(plan: Plan, wrong: Sequence[str]) -> str:
-    right = plan.users - len(wrong)
-    head = (
-        f"\n{right} of {plan.users} machines, asked from inside, run exactly their owner's server"
-    )
-    return "\n".join([head, *(f"  {complaint}" for complaint in wrong)])
-
-
-def main() -> int:
-    """The command line."""
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
     command = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    command.add_argument("--users", type=int, default=30, metavar="N", help="how many (30)")
-    command.add_argument(
+    add = command.add_argument
+    add("--users", type=int, default=30, metavar="N", help="how many (30)")
+    add(
+        "--kind",
+        choices=tuple(preparing.KINDS),
+        default="new",
+        help="the machines they find (new: none)",
+    )
+    add(
         "--boot-seconds",
         type=float,
         default=10.0,
         metavar="N",
         help="what EC2 and the machine take from the call to sshd, seconds (10)",
     )
-    command.add_argument(
-        "--kind", choices=("new", "stopped"), default="new", help="machines they have (new: none)"
+    add(
+        "--ways",
+        type=_ways,
+        default=tuple(WAYS),
+        metavar="WAYS",
+        help="which spawners, with commas between: " + ", ".join(WAYS) + " (all)",
     )
-    server = command.add_mutually_exclusive_group()
-    server.add_argument(
-        "--real",
-        action="store_true",
-        help=f"run jupyterhub-singleuser; the default for up to {MOST_REAL_USERS} users",
+    add(
+        "--over-seconds",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="they arrive evenly over this time (0: at once)",
     )
-    server.add_argument(
-        "--stand-in", action="store_true", help="run a notebook stand-in; the default above that"
+    add(
+        "--unbatched-seconds",
+        type=float,
+        default=UNBATCHED_DEADLINE_SECONDS,
+        metavar="N",
+        help="how long a class is waited for that shares no calls: EC2 alone holds up the last of "
+        f"1000 for 500 s ({UNBATCHED_DEADLINE_SECONDS:.0f})",
     )
-    given = command.parse_args()
-    real = given.real or (not given.stand_in and given.users <= MOST_REAL_USERS)
-    plan = Plan(given.users, given.boot_seconds, given.kind == "stopped", real)
-    return run(lambda: surge(plan))
+    add(
+        "--machines",
+        choices=("standin", "auto", "userns", "plain"),
+        help="standin: one process stands for all of them; the others have an sshd each "
+        "(standin, with --real auto)",
+    )
+    add("--real", action="store_true", help="run jupyterhub-singleuser on real machines")
+    add("--markdown", action="store_true", help="print the tables for a README")
+    return command
+
+
+def plan_of(arguments: Sequence[str] | None = None) -> Plan:
+    """The plan that a command line asks for; exits where that cannot be."""
+    command = parser()
+    given = command.parse_args(arguments)
+    machines = given.machines or ("auto" if given.real else "standin")
+    if given.real and machines == "standin":
+        command.error("argument --real: stand-in machines run no real servers")
+    if not 1 <= given.users <= 4000:
+        command.error("argument --users: name 1 to 4000")
+    return Plan(
+        users=given.users,
+        kind=given.kind,
+        boot_seconds=given.boot_seconds,
+        ways=given.ways,
+        machines=machines,
+        real=given.real,
+        over_seconds=given.over_seconds,
+        unbatched_seconds=given.unbatched_seconds,
+        markdown=given.markdown,
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    plan = plan_of()
+    sys.exit(run(lambda: surge(plan)))

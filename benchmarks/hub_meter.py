@@ -1,0 +1,158 @@
+"""Measures how late a hub's event loop is, and whose code makes it so. Loaded by the hub itself.
+
+A callback is due every 10 ms and notes how late it comes. While it is late by more than 50 ms a
+thread looks every 10 ms at what the loop's thread is doing. Once a second everything goes into a
+file, one JSON object a line; ``meter_file`` reads it.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from array import array
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import cloudjhub
+
+TICK_SECONDS = 0.01
+STALL_SECONDS = 0.05
+_OURS = str(Path(cloudjhub.__file__).resolve().parent) + os.sep
+_PLACES = 4  # of a stack, the innermost that are written down
+
+
+def hub_configuration(file: Path) -> str:
+    """What goes into a hub's configuration to have its loop measured."""
+    here = str(Path(__file__).resolve().parent)
+    lines = ["import sys", f"sys.path.append({here!r})", "import hub_meter"]
+    return "\n".join([*lines, f"hub_meter.install({str(file)!r})", ""])
+
+
+def install(file: str) -> None:
+    """Measure the running loop, which is the caller's, until the process ends."""
+    Meter(asyncio.get_running_loop(), threading.get_ident(), file).start()
+
+
+class Meter:
+    """The ticks of one loop and the thread that watches them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread_id: int, file: str):
+        self._loop = loop
+        self._thread_id = thread_id
+        self._file = file
+        self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        self._due = 0.0
+        self._ticks = array("d")  # when one came and how late it was, by turns
+        self._stalls: list[dict[str, Any]] = []
+        self._before = _Used.now(self._schedstat)
+        self._stacks: Counter[str] = Counter()
+        self._seen = self._ours = 0
+        self._longest = self._began = 0.0
+
+    def start(self) -> None:
+        """Begin; called in the loop's thread."""
+        self._next_tick()
+        threading.Thread(target=self._watch, name="benchmark-meter", daemon=True).start()
+
+    # -- in the loop
+
+    def _next_tick(self) -> None:
+        self._due = time.monotonic() + TICK_SECONDS
+        self._loop.call_at(self._loop.time() + TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        now, used = time.monotonic(), _Used.now(self._schedstat)
+        late = max(0.0, now - self._due)
+        self._ticks.extend((now, late))
+        if late > STALL_SECONDS:
+            self._stalls.append(self._stall(now, late, used))
+        self._before = used
+        self._next_tick()
+
+    def _stall(self, now: float, late: float, used: "_Used") -> dict[str, Any]:
+        """What is known of the time since the last tick. The watcher may add a sample too many."""
+        seen, ours, stacks = self._seen, self._ours, self._stacks
+        self._seen, self._ours, self._stacks = 0, 0, Counter()
+        return {
+            "at": now,
+            "late": late,
+            **used.since(self._before),
+            "seen": seen,
+            "ours": ours,
+            "stacks": dict(stacks.most_common(3)),
+        }
+
+    # -- in the thread
+
+    def _watch(self) -> None:
+        written = time.monotonic()
+        while True:
+            time.sleep(TICK_SECONDS)
+            now = time.monotonic()
+            if now - self._due > STALL_SECONDS:
+                self._look()
+            elif now - written > 1.0:
+                written = now
+                self._write(now)
+
+    def _look(self) -> None:
+        frame = sys._current_frames().get(self._thread_id)
+        if frame is None:
+            return
+        self._seen += 1
+        self._ours += _is_ours(frame)
+        self._stacks[_places(frame)] += 1
+
+    def _write(self, now: float) -> None:
+        ticks, self._ticks = self._ticks, array("d")
+        stalls, self._stalls = self._stalls, []
+        line = {
+            "at": now,
+            "when": [round(at, 4) for at in ticks[0::2]],
+            "late": [round(late, 5) for late in ticks[1::2]],
+            "stalls": stalls,
+        }
+        with open(self._file, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class _Used:
+    """CPU that the loop's thread and all threads have had, and how long it waited for a core."""
+
+    def __init__(self, loop: float, process: float, queued: float):
+        self._loop = loop
+        self._process = process
+        self._queued = queued
+
+    @classmethod
+    def now(cls, schedstat: int) -> "_Used":
+        """Called in the loop's thread; the second field is nanoseconds in a core's queue."""
+        queued = int(os.pread(schedstat, 80, 0).split()[1]) / 1e9
+        return cls(time.thread_time(), time.process_time(), queued)
+
+    def since(self, before: "_Used") -> dict[str, float]:
+        loop = self._loop - before._loop
+        threads = max(0.0, self._process - before._process - loop)
+        return {"loop": loop, "threads": threads, "queued": self._queued - before._queued}
+
+
+def _is_ours(frame: FrameType | None) -> bool:
+    """Whether code of this project is under way: it runs, or it called what runs."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_OURS):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _places(frame: FrameType) -> str:
+    """The innermost places of a stack, outermost first, with the innermost of ours."""
+    stack = traceback.extract_stack(frame, limit=None)
+    ours = [place for place in stack if place.filename.startswith(_OURS)][-1:]
+    shown = [*(place for place in ours if place not in stack[-_PLACES:]), *stack[-_PLACES:]]
+    return " > ".join(f"{Path(p.filename).name}:{p.lineno} {p.name}" for p in shown)

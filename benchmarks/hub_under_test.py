@@ -1,0 +1,152 @@
+"""One hub that is measured: with our spawner, with calls of everyone's own, or with none."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hub_meter
+import jupyterhub
+import meter_file
+import notebook_standin
+from bench import running_demo
+from crowd import Crowd
+from usage import Usage, usage
+
+from cloudjhub.demo.stack import Demo
+from cloudjhub.local import LocalSettings
+
+METER_FILE = "meter.jsonl"
+
+#: name -> what it is, for people
+WAYS = {
+    "ours": "ours",
+    "unbatched": "ours, one call per user",
+    "nothing": "a spawner that does nothing",
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What hub is wanted. ``server_config`` goes into server_config.json."""
+
+    way: str  # of WAYS
+    names: Sequence[str]
+    local: LocalSettings
+    real: bool = False  # jupyterhub-singleuser on the machines; else a stand-in for it
+    hub_lines: tuple[str, ...] = ()
+    server_config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HubUnderTest:
+    """A running hub, its local EC2, and the people who are logged in to it."""
+
+    setup: Setup
+    demo: Demo
+    crowd: Crowd
+
+    @property
+    def hub_pid(self) -> int:
+        """The hub's process."""
+        assert self.demo.hub.pid is not None
+        return self.demo.hub.pid
+
+    def usage(self) -> Usage:
+        """CPU seconds of all parts until now."""
+        assert self.demo.proxy.pid is not None
+        return usage(self.hub_pid, self.demo.proxy.pid, (self.crowd.pid,))
+
+    def lateness(self, began: float, ended: float) -> meter_file.Lateness:
+        """How late the hub's loop was between two times (time.monotonic)."""
+        return meter_file.read(self.demo.folder / METER_FILE, began, ended)
+
+    def ssh_logins(self) -> int:
+        """SSH connections that machines have let in since the benchmark began."""
+        if self.demo.ec2.variant == "standin":
+            return sum(record["logins"] for record in stand_ins(self.demo))
+        machines = [machine for _, machine in self.demo.ec2.machines.on()]
+        return sum(machine.console().count("Accepted publickey") for machine in machines)
+
+
+def stand_ins(demo: Demo) -> list[dict[str, Any]]:
+    """What the stand-in machines say of themselves: who logged in, whose server runs."""
+    return demo.ec2.machines.kind.standins.order("records")
+
+
+@asynccontextmanager
+async def hub_under_test(
+    setup: Setup, *, say: Callable[[str], None] = lambda text: None
+) -> AsyncIterator[HubUnderTest]:
+    """Everything is started, everybody is logged in; all of it is gone afterwards."""
+    async with AsyncExitStack() as exits:
+        address = ""
+        if setup.way == "nothing":
+            address = await exits.enter_async_context(_everybodys_notebook())
+        demo = await exits.enter_async_context(
+            running_demo(
+                lambda folder: _hub_config(setup, folder, address),
+                users=tuple(setup.names),
+                local=setup.local,
+                more_server_config=setup.server_config,
+                paces_of_aws=True,
+            )
+        )
+        say(f"{WAYS[setup.way]}: the hub runs; {len(setup.names)} people log in")
+        crowd = await exits.enter_async_context(Crowd())
+        await crowd.log_in(demo.url, setup.names)
+        yield HubUnderTest(setup, demo, crowd)
+
+
+def _hub_config(setup: Setup, folder: Path, notebook_address: str) -> str:
+    """What is different from the demo's hub; the text of a file that is loaded last."""
+    lines = [
+        hub_meter.hub_configuration(folder / METER_FILE),
+        "from quick_login import QuickAuthenticator",
+        "c.JupyterHub.authenticator_class = QuickAuthenticator",
+        *setup.hub_lines,
+    ]
+    if setup.way == "nothing":
+        lines += [
+            "from nothing_spawner import NothingSpawner",
+            "c.JupyterHub.spawner_class = NothingSpawner",
+            f"c.NothingSpawner.address = {notebook_address!r}",
+        ]
+    if setup.way == "unbatched":
+        lines.append("c.InstanceSpawner.batch_limit = 1")
+    if not setup.real and setup.local.variant != "standin":
+        lines += _notebook_stand_in()
+    return "\n".join([*lines, ""])
+
+
+def _notebook_stand_in() -> list[str]:
+    """For machines with real processes: a small one in place of the notebook server."""
+    command = [sys.executable, str(Path(notebook_standin.__file__).resolve())]
+    environment = {"BENCHMARK_HUB_VERSION": jupyterhub.__version__}
+    return [f"c.Spawner.cmd = {command!r}", f"c.Spawner.environment = {environment!r}"]
+
+
+@asynccontextmanager
+async def _everybodys_notebook() -> AsyncIterator[str]:
+    """The address of one server that answers for all."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("everybodys_notebook.py")),
+        stdin=asyncio.subprocess.PIPE,  # its end is the end of the process
+        stdout=asyncio.subprocess.PIPE,
+        env=dict(os.environ),
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

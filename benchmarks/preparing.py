@@ -1,0 +1,132 @@
+"""What a class finds when it comes: nothing, a stopped machine each, or a pool of ready ones."""
+
+import asyncio
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hub_under_test import HubUnderTest
+
+from cloudjhub.config import ClusterConfig, load
+from cloudjhub.demo.stack import Demo
+from cloudjhub.ec2 import EC2
+from cloudjhub.ec2_values import Instance
+from cloudjhub.errors import TimedOut
+from cloudjhub.launch_spec import launch_spec, run_arguments
+from cloudjhub.naming import Owner, instance_name, owner_tags
+
+DEADLINE_SECONDS = 300.0
+KEEPER_ROUNDS_SECONDS = 12.0  # two of its rounds
+
+
+@dataclass(frozen=True)
+class New:
+    """They find nothing: their machines are launched."""
+
+    names: Sequence[str]
+
+    @property
+    def server_config(self) -> dict[str, Any]:
+        """What goes into server_config.json."""
+        return {}
+
+    async def prepare(self, hub: HubUnderTest) -> None:
+        """Make what is to be there; takes no part in what is measured."""
+
+
+@dataclass(frozen=True)
+class Stopped(New):
+    """They have been here before: a machine each, with a home, that is stopped.
+
+    Made in EC2 with the tags that a start writes; a thousand starts would take too long. The hub
+    finds them by these tags, as it does when its database was lost.
+    """
+
+    async def prepare(self, hub: HubUnderTest) -> None:
+        faults = hub.demo.ec2.faults
+        faults.throttle(False)
+        for stage in ("pending", "boot", "stopping"):
+            faults.slow(stage, 0.0)
+        try:
+            await asyncio.to_thread(_make_stopped, hub.demo, self.names)
+        finally:
+            faults.clear()
+        # The hub has listed fewer machines at its start and is to know these.
+        await asyncio.sleep(1.0)
+
+
+@dataclass(frozen=True)
+class Pool(New):
+    """They are new, and as many machines as there are people run already, kept by the pool.
+
+    What is taken is not replaced while it is measured, as at the end of the pool's hours.
+    """
+
+    @property
+    def server_config(self) -> dict[str, Any]:
+        count = len(self.names)
+        return {"POOL": count, "POOL_MAX": count, "SPARE_SECONDS": 24 * 3600}
+
+    async def prepare(self, hub: HubUnderTest) -> None:
+        await _until(lambda: _ready_spares(hub.demo) >= len(self.names), "the pool to be full")
+        hub.demo.folder.write("server_config.json", {**hub.demo.server_config, "POOL_MAX": 0})
+        await asyncio.sleep(KEEPER_ROUNDS_SECONDS)
+        # The buckets are full again, as they are an hour later.
+        hub.demo.ec2.faults.throttle(True)
+
+
+KINDS: dict[str, type[New]] = {"new": New, "stopped": Stopped, "pool": Pool}
+
+
+def _ready_spares(demo: Demo) -> int:
+    """As the hub's keeper of the pool says in its log."""
+    log = demo.hub.program.log.read_text(errors="replace")
+    return sum(line.endswith(" is ready") and " Spare i-" in line for line in log.splitlines())
+
+
+# Stopped machines -----------------------------------------------------------------------------
+
+
+def _make_stopped(demo: Demo, names: Sequence[str]) -> None:
+    config = load(demo.folder / "server_config.json")
+    endpoint = config.ec2_endpoint_url
+    ec2 = EC2(cluster=config.cluster_name, region=config.region, endpoint_url=endpoint)
+    ids = [machine.id for machine in _launched(ec2, config, len(names))]
+    _until_all(ec2, ids, lambda machine: machine.state == "running" and machine.home_volume_id)
+    machines = {machine.id: machine for machine in ec2.instances()}
+    for name, instance_id in zip(names, ids, strict=True):
+        _give(ec2, config, machines[instance_id], Owner(name))
+    ec2.stop(ids)
+    _until_all(ec2, ids, lambda machine: machine.state == "stopped")
+
+
+def _launched(ec2: EC2, config: ClusterConfig, count: int) -> list[Instance]:
+    spec = launch_spec(config, ec2.image(config.worker_ami))
+    return ec2.run(run_arguments(spec, count=count, client_token=uuid.uuid4().hex))
+
+
+def _give(ec2: EC2, config: ClusterConfig, machine: Instance, owner: Owner) -> None:
+    name = {"Name": instance_name(config.cluster_name, owner)}
+    assert machine.home_volume_id is not None
+    ec2.tag([machine.id, machine.home_volume_id], {**owner_tags(owner), **name})
+
+
+def _until_all(ec2: EC2, ids: Sequence[str], holds: Callable[[Instance], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    wanted = set(ids)
+    while not wanted <= {machine.id for machine in ec2.instances() if holds(machine)}:
+        if time.monotonic() > deadline:
+            states = Counter(machine.state for machine in ec2.instances())
+            raise TimedOut(f"Not all machines are there after {DEADLINE_SECONDS} s: {states}")
+        time.sleep(0.2)
+
+
+async def _until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimedOut(f"Waited {DEADLINE_SECONDS:.0f} s in vain for {what}.")
+        await asyncio.sleep(0.5)
