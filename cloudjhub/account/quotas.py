@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 """
 
+from cloudjhub.account import machines, types
 from cloudjhub.aws import Service
 from cloudjhub.errors import EC2Error
 
@@ -31,6 +32,15 @@ def quota_code(instance_type: str) -> str:
     return _CODES.get(letters.rstrip("-"), "")
 
 
+def where_to_ask(code: str, region: str) -> str:
+    """Where the account's owner asks for more of a quota, in words."""
+    return (
+        f"Ask for more in the Service Quotas console of {region}: AWS services, Amazon Elastic "
+        f"Compute Cloud (Amazon EC2), {code}, Request increase at account level. New accounts "
+        "often wait a day, large steps a week or more."
+    )
+
+
 def quota(quotas: Service, code: str) -> int | None:
     """The most that the account may have; None where it may not read that or AWS does not say."""
     for operation in ("get_service_quota", "get_aws_default_service_quota"):
@@ -40,3 +50,12 @@ def quota(quotas: Service, code: str) -> int | None:
             continue
         return int(answer["Quota"]["Value"])
     return None
+
+
+def used(ec2: Service, code: str) -> int:
+    """vCPUs that run in the account already and count against the same quota."""
+    running = [name for name in machines.running_types(ec2) if quota_code(name) == code]
+    if not running:
+        return 0
+    known = types.instance_types(ec2, running)
+    return sum(known[name].vcpus for name in running if name in known)

@@ -113,7 +113,8 @@ def _act(options: argparse.Namespace, world: World) -> int:
         print("Nothing keeps this cluster from being launched.")
         return DONE
     if options.dry_run:
-        print("\n".join(plan.lines(world.settings)))
+        zones = {subnet.id: subnet.zone for subnet in world.privates}
+        print("\n".join(plan.lines(world.settings, zones)))
         return DONE
     return launch(world)
 

@@ -1,11 +1,12 @@
 """What a launch would make, by name, and what it would cost. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cloudjhub.deploy import prices
 from cloudjhub.deploy.prices import HOURS_PER_MONTH
 from cloudjhub.deploy.settings import Settings
+from cloudjhub.deploy.supply import mean_spares, most_spares
 from cloudjhub.naming import (
     BUILDER_ROLE,
     MANAGER2_ROLE,
@@ -80,15 +81,29 @@ def student_month(settings: Settings) -> float | None:
     return _times(prices.disk_gib_month(settings.region), gib)
 
 
-def lines(settings: Settings) -> list[str]:
-    """The plan as it is printed."""
+def lines(settings: Settings, zones: Mapping[str, str]) -> list[str]:
+    """The plan as it is printed. ``zones``: where each private subnet lies."""
     rows = [(item.kind, item.name, _dollars(item.month), item.remark) for item in items(settings)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     table = [
         f"  {kind:<{widths[0]}}  {name:<{widths[1]}}  {month:>{widths[2]}}  {remark}".rstrip()
         for kind, name, month, remark in rows
     ]
-    return ["What would be made, and its price per month:", "", *table, "", *costs(settings)]
+    return [
+        "What would be made, and its price per month:",
+        "",
+        *table,
+        "",
+        *machines(settings, zones),
+        *costs(settings),
+    ]
+
+
+def machines(settings: Settings, zones: Mapping[str, str]) -> list[str]:
+    """Which machines users get, where, and what they get where Amazon has none of those."""
+    kinds = ", else ".join(settings.worker_instance_types)
+    places = [f"{each} in {zones.get(each, '?')}" for each in settings.private_subnet_ids]
+    return [f"Users' machines: {kinds}; {', else '.join(places)}."]
 
 
 def costs(settings: Settings) -> list[str]:
@@ -100,9 +115,44 @@ def costs(settings: Settings) -> list[str]:
         f"and {_dollars(student_month(settings))} for each user's disks.",
         f"Each hour that a user works: {_dollars(student_hour(settings), digits=4)} "
         f"({settings.worker_instance_type}).",
+        *_pool(settings),
+        _most_per_hour(settings),
         f"On-demand prices of {settings.region} as of {prices.DATED}, without taxes, traffic "
         "and the network's NAT gateway.",
     ]
+
+
+def _pool(settings: Settings) -> list[str]:
+    """What the pool costs in a month, used or not."""
+    mean = mean_spares(settings.timetable, settings.pool_max)
+    if not mean:
+        return []
+    largest = most_spares(settings.timetable, settings.pool_max)
+    machines = f"{mean:.1f} machines on average, {largest} at most"
+    disks = _times(student_month(settings), mean)
+    if settings.pool_state == "stopped":
+        return [f"The pool ({machines}, stopped): {_dollars(disks)} a month for their disks."]
+    running = _times(student_hour(settings), mean * HOURS_PER_MONTH)
+    both = None if running is None or disks is None else running + disks
+    return [f"The pool ({machines}, running): {_dollars(both)} a month."]
+
+
+def _most_per_hour(settings: Settings) -> str:
+    """What cannot be exceeded, with every machine of the dearest type."""
+    if not settings.max_machines:
+        return (
+            "The most per hour: no limit but the account's quota, as MAX_MACHINES is 0 "
+            "(say --max_machines)."
+        )
+    prices_of = [prices.hour(name, settings.region) for name in settings.worker_instance_types]
+    known = [price for price in prices_of if price is not None]
+    each = max(known) if len(known) == len(prices_of) else None
+    manager = prices.hour(settings.manager_instance_type, settings.region)
+    total = None if each is None or manager is None else each * settings.max_machines + manager
+    return (
+        f"The most per hour: {_dollars(total)}, with {settings.max_machines} machines "
+        "(MAX_MACHINES) and the manager."
+    )
 
 
 def _times(price: float | None, amount: float) -> float | None:

@@ -1,6 +1,7 @@
 """What an operator sets of users' machines as a whole: types, how many, and the pool."""
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -9,6 +10,10 @@ from cloudjhub.pool.timetable import Timetable, timetable
 
 INSTANCE_TYPE = r"^[a-z0-9-]+\.[a-z0-9-]+$"
 SUBNET_ID = r"^subnet-[0-9a-f]{8,17}$"
+
+# Any week without a change of clocks.
+_MONDAY = datetime(2026, 1, 12, tzinfo=timezone.utc)
+_WEEK_MINUTES = 7 * 24 * 60
 
 _InstanceType = Annotated[str, Field(pattern=INSTANCE_TYPE)]
 _SubnetId = Annotated[str, Field(pattern=SUBNET_ID)]
@@ -139,6 +144,12 @@ def most_spares(wanted: Timetable, pool_max: int) -> int:
 def most_wanted(wanted: Timetable) -> int:
     """The largest number of a timetable."""
     return max([wanted.always, *(count for _, count in wanted.hours)])
+
+
+def mean_spares(wanted: Timetable, pool_max: int) -> float:
+    """How many the pool keeps ready on average over a week, from a look every five minutes."""
+    looks = [_MONDAY + timedelta(minutes=minutes) for minutes in range(0, _WEEK_MINUTES, 5)]
+    return sum(min(wanted.wanted(moment), pool_max) for moment in looks) / len(looks)
 
 
 def one_or_list(values: tuple[str, ...]) -> str | list[str]:

@@ -13,6 +13,7 @@ from cloudjhub.deploy.checks import (
     keys,
     network,
     permissions,
+    pool,
     profile,
     quotas,
     types,
@@ -41,6 +42,7 @@ CHECKS = (
     Check("files, HTTPS and login", files.check),
     Check("SSH address and domain", address.check),
     Check("manager's role", profile.check),
+    Check("class and pool", pool.check),
     Check("quotas", quotas.check),
     Check("permissions", permissions.check),
 )

@@ -41,11 +41,11 @@ def _check_image(
 
 def _types_for(world: World, key: str) -> list[tuple[str, str]]:
     """A worker AMI of one's own never runs on the manager; the base AMI runs on both."""
-    worker = ("WORKER_INSTANCE_TYPE", world.settings.worker_instance_type)
+    workers = [("WORKER_INSTANCE_TYPE", name) for name in world.settings.worker_instance_types]
     manager = ("MANAGER_INSTANCE_TYPE", world.settings.manager_instance_type)
     if key == "CUSTOM_WORKER_AMI":
-        return [worker]
-    return [manager] if world.settings.custom_worker_ami else [manager, worker]
+        return workers
+    return [manager] if world.settings.custom_worker_ami else [manager, *workers]
 
 
 def _fit(image: MachineImage, kind: InstanceType, where: str) -> list[Finding]:

@@ -1,9 +1,9 @@
-"""Whether both subnets exist, lie in one VPC, and lead where they must."""
+"""Whether all subnets exist, lie in one VPC, and lead where they must."""
 
 from cloudjhub.account import network
 from cloudjhub.account.network import Subnet
 from cloudjhub.deploy.checks.world import World
-from cloudjhub.deploy.findings import Finding
+from cloudjhub.deploy.findings import Finding, note
 
 _TEMPLATE = "launch_cluster/vpc.yaml makes a network that fits."
 
@@ -15,22 +15,19 @@ def check(world: World) -> list[Finding]:
     if world.public:
         findings += _leads_outside(world, world.public)
         findings += _room_for_two(world.public)
-    if world.private:
-        findings += _behind_nat(world, world.private)
-        findings += _enough_addresses(world, world.private)
-    return findings
+    for subnet in world.privates:
+        findings += _behind_nat(world, subnet)
+    return [*findings, *_enough_addresses(world), *_one_zone_twice(world)]
 
 
 def _missing(world: World) -> list[Finding]:
-    wanted = {
-        "PRIVATE_SUBNET_ID": world.settings.private_subnet_id,
-        "PUBLIC_SUBNET_ID": world.settings.public_subnet_id,
-    }
+    wanted = [("PRIVATE_SUBNET_ID", each) for each in world.settings.private_subnet_ids]
+    wanted.append(("PUBLIC_SUBNET_ID", world.settings.public_subnet_id))
     what = f"does not exist in {world.settings.region}."
     remedy = "Look the id up in the VPC console of this region."
     return [
         Finding(what, f"{key} {subnet_id}", remedy)
-        for key, subnet_id in wanted.items()
+        for key, subnet_id in wanted
         if subnet_id not in world.subnets
     ]
 
@@ -42,7 +39,7 @@ def _one_vpc(world: World) -> list[Finding]:
         return []
     shown = ", ".join(f"{subnet} in {vpc}" for subnet, vpc in sorted(found.items()))
     if not named:
-        remedy = "Name two subnets of one VPC."
+        remedy = "Name subnets of one VPC."
         return [Finding(f"the subnets lie in different VPCs: {shown}.", "subnets", remedy)]
     if set(found.values()) == {named}:
         return []
@@ -52,7 +49,7 @@ def _one_vpc(world: World) -> list[Finding]:
 
 def _leads_outside(world: World, subnet: Subnet) -> list[Finding]:
     where = f"PUBLIC_SUBNET_ID {subnet.id}"
-    if subnet.id == world.settings.private_subnet_id:
+    if subnet.id in world.settings.private_subnet_ids:
         remedy = "Name two different subnets: users' machines have no public addresses."
         return [Finding("is the private subnet too.", where, remedy)]
     route = network.default_route(world.clients.ec2, subnet)
@@ -86,13 +83,31 @@ def _behind_nat(world: World, subnet: Subnet) -> list[Finding]:
     return [Finding(what, where, f"Lead it to a NAT gateway. {_TEMPLATE}")]
 
 
-def _enough_addresses(world: World, subnet: Subnet) -> list[Finding]:
-    needed = world.settings.class_size
-    if subnet.free_addresses >= max(needed, 1):
+def _enough_addresses(world: World) -> list[Finding]:
+    """Machines keep their address while they are stopped."""
+    if not world.privates:
         return []
-    what = f"has {subnet.free_addresses} free addresses; the class needs {max(needed, 1)}."
-    remedy = "Name a larger private subnet: a /20 holds 4,091 machines."
-    return [Finding(what, f"PRIVATE_SUBNET_ID {subnet.id}", remedy)]
+    free = sum(subnet.free_addresses for subnet in world.privates)
+    where = f"PRIVATE_SUBNET_ID {','.join(subnet.id for subnet in world.privates)}"
+    remedy = "Name a larger private subnet, or one more: a /20 holds 4,091 machines."
+    settings = world.settings
+    if free < max(settings.class_size, 1):
+        what = f"has {free} free addresses; the class needs {max(settings.class_size, 1)}."
+        return [Finding(what, where, remedy)]
+    if free < settings.max_machines:
+        what = f"has {free} free addresses; MAX_MACHINES is {settings.max_machines}."
+        return [note(what, where, remedy)]
+    return []
+
+
+def _one_zone_twice(world: World) -> list[Finding]:
+    """A second subnet helps against missing capacity only in another zone."""
+    zones = [subnet.zone for subnet in world.privates]
+    twice = sorted({zone for zone in zones if zones.count(zone) > 1})
+    what = "two private subnets lie in it: one adds addresses to the other, but no capacity."
+    return [
+        note(what, f"PRIVATE_SUBNET_ID in {zone}", "Name one in another zone.") for zone in twice
+    ]
 
 
 def _room_for_two(subnet: Subnet) -> list[Finding]:

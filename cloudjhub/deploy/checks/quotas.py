@@ -1,46 +1,87 @@
 """Whether the account may run as many vCPUs as the class needs, and have one more address."""
 
-from cloudjhub.account import addresses, machines, types
-from cloudjhub.account.quotas import ELASTIC_IPS, quota, quota_code
+from dataclasses import dataclass
+from typing import Literal
+
+from cloudjhub.account import addresses
+from cloudjhub.account.quotas import ELASTIC_IPS, quota, quota_code, used, where_to_ask
+from cloudjhub.account.types import InstanceType
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, note
+from cloudjhub.deploy.supply import most_spares
 from cloudjhub.naming import MANAGER_ROLE
 
-_CONSOLE = "Ask for more in the Service Quotas console; new accounts often wait a day."
+_ELSEWHERE = "Look it up in the Service Quotas console, under EC2."
 
 
 def check(world: World) -> list[Finding]:
-    return [*_vcpus(world), *_addresses(world)]
+    findings: list[Finding] = []
+    judged: set[str] = set()
+    for name in world.settings.worker_instance_types:
+        code = quota_code(name)
+        if name in world.types and code not in judged:
+            findings += _vcpus(world, world.types[name], first=not judged)
+            judged.add(code)
+    return [*findings, *_addresses(world)]
 
 
-def _vcpus(world: World) -> list[Finding]:
-    worker = world.types.get(world.settings.worker_instance_type)
-    manager = world.types.get(world.settings.manager_instance_type)
-    if worker is None or manager is None:
-        return []
+def _vcpus(world: World, worker: InstanceType, *, first: bool) -> list[Finding]:
     code = quota_code(worker.name)
     where = f"quota {code or 'of vCPUs'} for {worker.name}"
     limit = quota(world.clients.quotas, code) if code else None
     if limit is None:
         what = "cannot be read, so nobody knows how many students fit."
-        return [note(what, where, "Look it up in the Service Quotas console, under EC2.")]
-    taken = _used(world, code)
-    own = manager.vcpus if quota_code(manager.name) == code and not world.managers else 0
-    return _judge(world, where, left=limit - taken - own, limit=limit, each=worker.vcpus)
+        return [note(what, where, _ELSEWHERE)]
+    manager = world.types.get(world.settings.manager_instance_type)
+    counts = manager is not None and quota_code(manager.name) == code and not world.managers
+    own = manager.vcpus if manager and counts else 0
+    left = limit - used(world.clients.ec2, code) - own
+    return _judge(world, where, _Room(code, limit, left, worker.vcpus), first=first)
 
 
-def _judge(world: World, where: str, *, left: int, limit: int, each: int) -> list[Finding]:
-    fitting = max(0, left // each)
-    wanted = world.settings.class_size
-    what = f"{limit} vCPUs leave room for {fitting} users' machines at once"
-    if fitting < max(wanted, 1):
-        missing = max(wanted, 1) * each - left
-        what += f", the class has {wanted}." if wanted else "."
-        remedy = f"{missing} vCPUs are missing. {_CONSOLE} Or choose smaller machines."
-        return [Finding(what, where, remedy)]
-    if wanted:
+@dataclass(frozen=True)
+class _Room:
+    """vCPUs of one quota, and what a user's machine takes of them."""
+
+    code: str
+    limit: int
+    left: int
+    each: int
+
+    @property
+    def fitting(self) -> int:
+        return max(0, self.left // self.each)
+
+    def missing(self, machines: int) -> int:
+        return machines * self.each - self.left
+
+
+def _judge(world: World, where: str, room: _Room, *, first: bool) -> list[Finding]:
+    """An error where the class does not fit; a note where only the limits are higher."""
+    settings = world.settings
+    spares = most_spares(settings.timetable, settings.pool_max)
+    spares = spares if settings.pool_state == "running" else 0
+    most = settings.max_machines or settings.class_size + spares
+    wanted = max(min(settings.class_size, most), 1)
+    what = f"{room.limit} vCPUs leave room for {room.fitting} users' machines at once"
+    if room.fitting < wanted:
+        what += f", the class has {settings.class_size}." if settings.class_size else "."
+        return [_short(world, what, where, room, wanted, "error" if first else "note")]
+    if room.fitting < most:
+        who = "MAX_MACHINES allows" if settings.max_machines else "class and pool together take"
+        what += f"; {who} {most}."
+        return [_short(world, what, where, room, most, "note")]
+    if settings.class_size or settings.max_machines or not first:
         return []
     return [note(f"{what}.", where, "Say --class_size to have it compared.")]
+
+
+def _short(
+    world: World, what: str, where: str, room: _Room, wanted: int, level: Literal["error", "note"]
+) -> Finding:
+    console = where_to_ask(room.code, world.settings.region)
+    remedy = f"{room.missing(wanted)} vCPUs are missing. {console} Or choose smaller machines."
+    return Finding(what, where, remedy, level)
 
 
 def _addresses(world: World) -> list[Finding]:
@@ -52,16 +93,6 @@ def _addresses(world: World) -> list[Finding]:
     if taken < limit:
         return []
     what = f"all {limit} Elastic IPs that the account may have are taken; the manager needs one."
-    remedy = "Release one that nobody uses, or ask for more in the Service Quotas console."
+    ask = where_to_ask(ELASTIC_IPS, world.settings.region)
+    remedy = f"Release one that nobody uses. Or: {ask}"
     return [Finding(what, f"quota {ELASTIC_IPS} of Elastic IPs", remedy)]
-
-
-def _used(world: World, code: str) -> int:
-    """vCPUs that run in the account already and count against the same quota."""
-    running = [
-        name for name in machines.running_types(world.clients.ec2) if quota_code(name) == code
-    ]
-    if not running:
-        return 0
-    known = types.instance_types(world.clients.ec2, running)
-    return sum(known[name].vcpus for name in running if name in known)

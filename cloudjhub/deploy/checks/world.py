@@ -53,16 +53,18 @@ class World:
 
     @property
     def _type_names(self) -> list[str]:
-        return [self.settings.manager_instance_type, self.settings.worker_instance_type]
+        return [self.settings.manager_instance_type, *self.settings.worker_instance_types]
 
     @cached_property
     def subnets(self) -> dict[str, Subnet]:
-        wanted = [self.settings.private_subnet_id, self.settings.public_subnet_id]
+        wanted = [*self.settings.private_subnet_ids, self.settings.public_subnet_id]
         return network.subnets(self.clients.ec2, wanted)
 
     @property
-    def private(self) -> Subnet | None:
-        return self.subnets.get(self.settings.private_subnet_id)
+    def privates(self) -> list[Subnet]:
+        """Those that exist, in the order in which they are tried."""
+        wanted = self.settings.private_subnet_ids
+        return [self.subnets[each] for each in wanted if each in self.subnets]
 
     @property
     def public(self) -> Subnet | None:
