@@ -1,11 +1,11 @@
-"""EC2 in about fifteen short blocking calls.
+"""EC2 in about twenty short blocking calls.
 
 Values go in, values come out, errors are ours. Nothing here waits, and only reads are retried:
 botocore's retry quota belongs to a client, and a launch without capacity would use it up for
 the describes (botocore/retries/standard.py). Writes are repeated by the fleet, which knows more.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cloudjhub import ec2_errors
@@ -13,14 +13,16 @@ from cloudjhub.aws import Access, Session, Told
 from cloudjhub.ec2_values import (
     Image,
     Instance,
+    Snapshot,
     Volume,
     image_from,
     instance_from,
+    snapshot_from,
     tag_list,
     volume_from,
 )
 from cloudjhub.errors import BadLaunch
-from cloudjhub.naming import CLUSTER_TAG, DISK_ROLE, ROLE_TAG, WORKER_ROLE
+from cloudjhub.naming import CLUSTER_TAG, DISK_ROLE, HOME_MOVE_ROLE, ROLE_TAG, WORKER_ROLE
 
 _PAGE_SIZE = 1000  # the most that DescribeInstances takes
 _READ_ATTEMPTS = 3
@@ -73,6 +75,18 @@ class EC2:
                 action="DescribeImages",
             )
         return image_from(answer["Images"][0])
+
+    def snapshots(self) -> list[Snapshot]:
+        """Every snapshot that the cluster's hub made of a home, to move it."""
+        pages = self._pages("describe_snapshots", HOME_MOVE_ROLE, OwnerIds=["self"])
+        return [snapshot_from(raw) for page in pages for raw in page["Snapshots"]]
+
+    def zones(self, subnet_ids: Iterable[str]) -> dict[str, str]:
+        """Availability zone of each subnet; those that do not exist are left out."""
+        named = [{"Name": "subnet-id", "Values": list(subnet_ids)}]
+        pages = self._read.pages("describe_subnets", Filters=named)
+        found = [raw for page in pages for raw in page["Subnets"]]
+        return {raw["SubnetId"]: raw["AvailabilityZone"] for raw in found}
 
     def console_output(self, instance_id: str) -> str:
         """The machine's own log, up to 64 kB; "" while EC2 has none."""
@@ -131,20 +145,40 @@ class EC2:
             Device=device,
         )
 
+    def modify_type(self, instance_id: str, instance_type: str) -> None:
+        """ModifyInstanceAttribute: another type for a machine that is stopped."""
+        self._write.ask(
+            "modify_instance_attribute",
+            InstanceId=instance_id,
+            InstanceType={"Value": instance_type},
+        )
+
+    def create_snapshot(self, arguments: Mapping[str, Any]) -> Snapshot:
+        """CreateSnapshot with what copy_spec built; EC2 goes on copying after the answer."""
+        return snapshot_from(self._write.ask("create_snapshot", **arguments))
+
+    def create_volume(self, arguments: Mapping[str, Any]) -> Volume:
+        """CreateVolume with what copy_spec built."""
+        return volume_from(self._write.ask("create_volume", **arguments))
+
+    def delete_snapshot(self, snapshot_id: str) -> None:
+        """DeleteSnapshot, for ever. Volumes made from it stay."""
+        self._write.ask("delete_snapshot", SnapshotId=snapshot_id)
+
     def delete_volume(self, volume_id: str) -> None:
         """DeleteVolume, for ever."""
         self._write.ask("delete_volume", VolumeId=volume_id)
 
     # -- inside
 
-    def _pages(self, operation: str, role: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, operation: str, role: str, **more: Any) -> Iterator[dict[str, Any]]:
         # Filtered and paginated, for the larger of EC2's two describe buckets.
         filters = [
             {"Name": f"tag:{CLUSTER_TAG}", "Values": [self.cluster]},
             {"Name": f"tag:{ROLE_TAG}", "Values": [role]},
         ]
         paging = {"PageSize": _PAGE_SIZE}
-        return self._read.pages(operation, Filters=filters, PaginationConfig=paging)
+        return self._read.pages(operation, Filters=filters, PaginationConfig=paging, **more)
 
 
 def _new_states(changes: list[dict[str, Any]]) -> dict[str, str]:

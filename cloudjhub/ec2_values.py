@@ -53,6 +53,17 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """One EBS snapshot."""
+
+    id: str
+    state: str  # pending, completed, error
+    volume_id: str
+    progress: str = ""  # such as "40%"
+    tags: Tags = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Image:
     """What a launch must know of an AMI."""
 
@@ -97,6 +108,17 @@ def volume_from(raw: Mapping[str, Any]) -> Volume:
         created_at=raw.get("CreateTime"),
         attached_to=attachments[0]["InstanceId"] if attachments else None,
         snapshot_id=raw.get("SnapshotId") or "",
+        tags=tags_from(raw),
+    )
+
+
+def snapshot_from(raw: Mapping[str, Any]) -> Snapshot:
+    """From one entry of Snapshots[], or the answer of CreateSnapshot."""
+    return Snapshot(
+        id=raw["SnapshotId"],
+        state=raw["State"],
+        volume_id=raw.get("VolumeId", ""),
+        progress=raw.get("Progress", ""),
         tags=tags_from(raw),
     )
 

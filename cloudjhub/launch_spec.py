@@ -1,9 +1,11 @@
 """What kind of machine to launch, and the RunInstances arguments for it. Pure."""
 
 import hashlib
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
+from cloudjhub.capacity import Kind
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import HOME_DEVICE, Image, tag_list
 from cloudjhub.errors import ConfigError
@@ -31,11 +33,17 @@ class LaunchSpec:
     root_gib: int
     home_gib: int  # 0: born without a home volume
     server_owner: str
+    zone: str = ""  # the subnet's, as far as it is known; the subnet decides
 
     @property
     def shape(self) -> str:
         """Short hash, kept in the machine's cloudjhub:shape tag; equal for equal specs."""
-        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr(astuple(self)[:-1]).encode()).hexdigest()[:16]
+
+    @property
+    def kind(self) -> Kind:
+        """What Amazon must have for it."""
+        return Kind(self.instance_type, self.zone)
 
 
 def launch_spec(
@@ -68,6 +76,44 @@ def launch_spec(
         home_gib=config.home_disk_gib if with_home else 0,
         server_owner=config.server_owner,
     )
+
+
+def launch_kinds(
+    config: ClusterConfig,
+    image: Image,
+    zones: Mapping[str, str],
+    *,
+    instance_type: str | None = None,
+) -> tuple[LaunchSpec, ...]:
+    """What to launch, best first: every type in the first subnet, then in the next one.
+
+    ``zones``: zone of each subnet, as far as it is known. ``instance_type``: what the user chose;
+    who chose a type that is not in WORKER_INSTANCE_TYPE gets no other. Raises ConfigError.
+    """
+    first = launch_spec(config, image, instance_type=instance_type)
+    types = first_of(first.instance_type, config.worker_instance_types)
+    return tuple(
+        replace(first, instance_type=kind, subnet_id=subnet, zone=zones.get(subnet, ""))
+        for subnet in config.subnet_ids
+        for kind in types
+    )
+
+
+def first_of(chosen: str, types: tuple[str, ...]) -> tuple[str, ...]:
+    """The chosen type, then the others where it is one of these."""
+    return (chosen, *(each for each in types if each != chosen and chosen in types))
+
+
+def types_to_start(config: ClusterConfig, present: str) -> tuple[str, ...]:
+    """The types that a stopped machine may start as, best first; ``present``: what it is now.
+
+    One of WORKER_INSTANCE_TYPE goes back to the first of them. A type that users choose for
+    themselves stays; one that the configuration does not know any more is tried first.
+    """
+    types = config.worker_instance_types
+    if present in config.worker_instance_type_choices:
+        return first_of(present, types)
+    return types if present in types else (present, *types)
 
 
 def run_arguments(spec: LaunchSpec, *, count: int, client_token: str) -> dict[str, Any]:

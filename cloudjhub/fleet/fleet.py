@@ -2,28 +2,32 @@
 
 import asyncio
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cloudjhub import homes
+from cloudjhub.capacity import Capacity, Kind
 from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Image, Instance, Volume
 from cloudjhub.errors import (
     EC2Error,
     EC2Unavailable,
-    LaunchFailed,
-    NoFreeAddress,
+    EC2Unreachable,
+    NoCapacity,
     NotFound,
+    NotPermitted,
     PolicyRefuses,
-    QuotaReached,
 )
-from cloudjhub.fleet.batch import Batcher, own_copy
+from cloudjhub.fleet.admission import Admission, Limit
+from cloudjhub.fleet.batch import Batcher
 from cloudjhub.fleet.calls import Calls
+from cloudjhub.fleet.copies import Copies
+from cloudjhub.fleet.launches import Launches
 from cloudjhub.fleet.shared_read import SharedRead
-from cloudjhub.fleet.spares import Spares, Ticket
+from cloudjhub.fleet.spares import Spares
 from cloudjhub.fleet.view import View
-from cloudjhub.launch_spec import LaunchSpec, run_arguments
+from cloudjhub.launch_spec import LaunchSpec
 from cloudjhub.naming import CLUSTER_TAG, RETIRED_TAG, Owner, has_owner, is_owned_by
 
 log = logging.getLogger(__name__)
@@ -45,12 +49,13 @@ class FleetSettings:
 class Fleet:
     """All EC2 reads and writes of a hub. Make it inside the event loop; close it with aclose()."""
 
-    def __init__(self, ec2: EC2, settings: FleetSettings):
+    def __init__(self, ec2: EC2, settings: FleetSettings, limit: Callable[[], Limit] = Limit):
         self.cluster = ec2.cluster
         self._ec2 = ec2
         self._settings = settings
         self._calls = Calls(settings.ec2_threads)
         self.spares = Spares()
+        self.admission = Admission(self, limit)
         self.view = View(
             lambda: self._calls.once("DescribeInstances", self._ec2.instances),
             busy_seconds=settings.busy_interval_seconds,
@@ -59,14 +64,19 @@ class Fleet:
         self._volumes: SharedRead[list[Volume]] = SharedRead(
             lambda: self._calls.once("DescribeVolumes", self._ec2.volumes)
         )
-        self._launches: dict[LaunchSpec, Batcher[Ticket, Instance]] = {}
-        self._starts: dict[tuple[str, str], Batcher[str, None]] = {}
+        self.capacity = Capacity()
+        self.copies = Copies(ec2, self._calls)
+        self._launches = Launches(
+            ec2, self._calls, self.view, self.spares, self.capacity, batcher=self._batcher
+        )
+        self._starts: dict[Kind, Batcher[str, None]] = {}
         self._being_started: set[str] = set()
         self._stops = {
             force: self._batcher("StopInstances", self._stop_sender(force))
             for force in (False, True)
         }
         self._terminations = self._batcher("TerminateInstances", self._send_terminations)
+        self._zones: dict[str, str] = {}
         self._images: dict[str, Image] = {}
         self._image_reads: dict[str, SharedRead[Image]] = {}
         self._loop_task = asyncio.create_task(self.view.run(), name="cloudjhub-view")
@@ -74,8 +84,9 @@ class Fleet:
     async def aclose(self) -> None:
         """Stop looking; calls under way in threads run to their end."""
         self._loop_task.cancel()
-        batchers = [*self._launches.values(), *self._starts.values(), *self._stops.values()]
-        for batcher in [*batchers, self._terminations]:
+        await self.admission.aclose()
+        await self._launches.aclose()
+        for batcher in [*self._starts.values(), *self._stops.values(), self._terminations]:
             await batcher.aclose()
         await asyncio.gather(self._loop_task, return_exceptions=True)
         self._calls.close()
@@ -112,13 +123,27 @@ class Fleet:
         """Every volume of the cluster, read after this call began; many askers share a read."""
         return await self._volumes.get()
 
+    async def volumes_of(self, owner: Owner) -> list[Volume]:
+        """Whatever holds the owner's files: the home, and what was the home before it moved."""
+        return [volume for volume in await self.volumes() if is_owned_by(volume.tags, owner)]
+
     async def homes_of(self, owner: Owner) -> list[Volume]:
         """The owner's home volumes, oldest first; more than one is a fault that was logged."""
-        homes = [volume for volume in await self.volumes() if is_owned_by(volume.tags, owner)]
-        homes.sort(key=lambda home: (str(home.created_at), home.id))
-        if len(homes) > 1:
-            log.error("%s has %d home volumes: %s", owner, len(homes), [home.id for home in homes])
-        return homes
+        found = homes.present(await self.volumes_of(owner))
+        if len(found) > 1:
+            log.error("%s has %d home volumes: %s", owner, len(found), [home.id for home in found])
+        return found
+
+    async def zones(self, subnet_ids: Sequence[str]) -> dict[str, str]:
+        """Availability zone of each subnet, as far as EC2 tells; asked once, as none moves."""
+        if not self._zones.keys() >= set(subnet_ids):
+            try:
+                found = await self._calls.once("DescribeSubnets", self._ec2.zones, subnet_ids)
+            except NotPermitted as error:
+                log.error("The zones of the subnets stay unknown: %s", error)
+                found = {}
+            self._zones.update(found)
+        return {each: self._zones[each] for each in subnet_ids if each in self._zones}
 
     async def image(self, image_id: str) -> Image:
         """One AMI; asked for until it is available, as it never changes then."""
@@ -144,27 +169,46 @@ class Fleet:
 
         The claim holds until the machine carries the owner's tags or the claim is released.
         """
-        spare = self.spares.take(self._free(spec.shape), spec.shape, owner)
-        if spare is not None:
-            return spare
-        if spec not in self._launches:
-            self._launches[spec] = self._batcher("RunInstances", self._launch_sender(spec))
-        with self.spares.ticket(owner) as ticket:
-            return await self._launches[spec].submit(ticket)
+        spare = self.take_spare([spec], owner)
+        return spare or await self._launches.launch(spec, owner)
+
+    def take_spare(self, specs: Sequence[LaunchSpec], owner: Owner) -> Instance | None:
+        """The readiest spare of these, claimed for the owner; None if there is none."""
+        shapes = [spec.shape for spec in specs]
+        free = [machine for shape in shapes for machine in self._free(shape)]
+        return self.spares.take(free, shapes, owner)
 
     def _free(self, shape: str) -> list[Instance]:
         """Machines of the shape that nobody has or claims."""
         ids = self.spares.unclaimed(self.view.ownerless(shape))
         return [machine for each in ids if (machine := self.view.get(each)) is not None]
 
-    async def start(self, instance_id: str) -> None:
-        """StartInstances, shared with whoever starts one of the same type and zone now."""
+    async def start(self, instance_id: str, kind: Kind | None = None) -> None:
+        """StartInstances, shared with whoever starts one of the same type and zone now.
+
+        ``kind``: what the machine is, where no listing can show it yet.
+        """
         # Capacity is a matter of type and zone, so one refusal speaks for the rest of a batch.
         machine = self.view.get(instance_id)
-        kind = (machine.instance_type, machine.zone) if machine else ("", "")
+        if kind is None:
+            kind = Kind(machine.instance_type, machine.zone) if machine else Kind("", "")
         if kind not in self._starts:
-            self._starts[kind] = self._batcher("StartInstances", self._send_starts)
+            self._starts[kind] = self._batcher("StartInstances", self._start_sender(kind))
         await self._unless_gone(self._starts[kind].submit(instance_id), instance_id)
+
+    async def modify_type(self, instance_id: str, instance_type: str) -> None:
+        """ModifyInstanceAttribute: another type for a machine that is stopped."""
+        await self._calls.patiently(
+            "ModifyInstanceAttribute",
+            self._ec2.modify_type,
+            instance_id,
+            instance_type,
+            retry=EC2Unreachable,
+        )
+
+    def may_modify_at_once(self) -> bool:
+        """Whether a change of type need not wait for EC2's limits."""
+        return self._calls.limits.is_free("ModifyInstanceAttribute")
 
     def is_being_started(self, instance_id: str) -> bool:
         """Whether a start was sent that EC2 has not answered; it goes on though its asker left."""
@@ -239,56 +283,24 @@ class Fleet:
             admit=lambda: self._calls.limits.reserve(action),
         )
 
-    def _launch_sender(self, spec: LaunchSpec) -> Callable[[list[Ticket]], Any]:
-        async def send(tickets: list[Ticket]) -> list[Instance | Exception]:
-            answers = await self._run(spec, tickets)
-            return [answers.get(ticket, LaunchFailed("Nobody waits.")) for ticket in tickets]
+    def _start_sender(self, kind: Kind) -> Callable[[list[str]], Any]:
+        async def send(ids: list[str]) -> list[None]:
+            self._being_started.update(ids)
+            try:
+                states = await self._calls.patiently(
+                    "StartInstances", self._ec2.start, ids, resources=len(ids), retry=EC2Unavailable
+                )
+            except NoCapacity:
+                self.capacity.refused(*kind)
+                raise
+            else:
+                self.capacity.granted(*kind)
+                self.view.tell_states(states)
+            finally:
+                self._being_started.difference_update(ids)
+            return [None] * len(ids)
 
         return send
-
-    async def _run(
-        self, spec: LaunchSpec, tickets: list[Ticket]
-    ) -> dict[Ticket, Instance | Exception]:
-        """Launch one for each who still waits; what EC2 refuses is the error of those left over."""
-        answers: dict[Ticket, Instance | Exception] = {}
-        most = len(tickets)
-        while waiting := [t for t in tickets if t.wanted and t not in answers]:
-            count = min(most, len(waiting))
-            arguments = run_arguments(spec, count=count, client_token=uuid.uuid4().hex)
-            try:
-                launched = await self._calls.patiently(
-                    "RunInstances", self._ec2.run, arguments, resources=count
-                )
-            except (QuotaReached, NoFreeAddress) as error:
-                # Whether EC2 launches as many as still fit is documented for capacity only.
-                if count > 1:
-                    most = count // 2
-                    continue
-                answers.update({ticket: own_copy(error) for ticket in waiting})
-                break
-            except EC2Error as error:
-                answers.update({ticket: own_copy(error) for ticket in waiting})
-                break
-            # Claimed before anything else can run, or another login would take it for a spare. One
-            # that a listing showed before this answer came may have been taken already.
-            self.view.tell(launched)
-            free = [i for i in launched if self.spares.is_free(self.view.get(i.id) or i)]
-            still_waiting = [ticket for ticket in waiting if ticket.wanted]
-            for instance, ticket in zip(free, still_waiting, strict=False):
-                self.spares.hand_out(instance.id, ticket)
-                answers[ticket] = instance
-        return answers
-
-    async def _send_starts(self, ids: list[str]) -> list[None]:
-        self._being_started.update(ids)
-        try:
-            states = await self._calls.patiently(
-                "StartInstances", self._ec2.start, ids, resources=len(ids), retry=EC2Unavailable
-            )
-            self.view.tell_states(states)
-        finally:
-            self._being_started.difference_update(ids)
-        return [None] * len(ids)
 
     def _stop_sender(self, force: bool) -> Callable[[list[str]], Any]:
         async def send(ids: list[str]) -> list[None]:

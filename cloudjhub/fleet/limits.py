@@ -28,9 +28,14 @@ REQUEST_BUCKETS = {
     "CreateTags": Bucket(100, 10),
     "DeleteTags": Bucket(100, 10),
     "DeleteVolume": Bucket(100, 5),
+    "CreateVolume": Bucket(100, 5),
+    "CreateSnapshot": Bucket(100, 5),
+    "DeleteSnapshot": Bucket(100, 5),
     "DescribeInstances": Bucket(100, 20),
     "DescribeVolumes": Bucket(100, 20),
     "DescribeImages": Bucket(100, 20),
+    "DescribeSnapshots": Bucket(100, 20),
+    "DescribeSubnets": Bucket(100, 20),
 }
 
 RESOURCE_BUCKETS = {
@@ -53,6 +58,10 @@ class Limits:
         """Return when one more request may be sent; the next ``admit`` of the action uses it."""
         await _limiter(self._requests, REQUEST_BUCKETS, action).acquire()
         self._reserved[action] += 1
+
+    def is_free(self, action: str) -> bool:
+        """Whether a call could be sent without waiting."""
+        return _limiter(self._requests, REQUEST_BUCKETS, action).has_capacity()
 
     async def admit(self, action: str, resources: int = 0) -> None:
         """Return when ``action`` on that many machines may be sent."""

@@ -1,0 +1,103 @@
+"""Where Amazon had no machine a moment ago, so that nobody waits for the same answer again."""
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cloudjhub import metrics
+from cloudjhub.errors import EC2Error, NoCapacity
+
+#: How long a refusal keeps others from asking as long as there is something else to ask for.
+#: Amazon names no time ("in a few minutes"); who is wrong here gets a machine of the next type.
+REMEMBERED_SECONDS = 300.0
+#: How often the same is asked for where nothing else is left; one call then speaks for everyone.
+LAST_RESORT_SECONDS = 5.0
+#: How long the one who asks after that time has for an answer before another may ask.
+_TRIAL_SECONDS = 30.0
+
+#: what stands in the state reason of a machine that a start took back
+TAKEN_BACK = "InsufficientInstanceCapacity"
+
+
+class Kind(NamedTuple):
+    """What Amazon has or has not: a type in a zone ("" where the zone is not known)."""
+
+    instance_type: str
+    zone: str
+
+
+class _Refusal:
+    """The last refusal of a kind; ``trial_ends``: until then somebody is asking again."""
+
+    def __init__(self, at: float, until: float):
+        self.at = at
+        self.until = until
+        self.trial_ends = 0.0
+
+
+class Capacity:
+    """One memory for all users of a hub. It is lost with the process, which costs a few calls."""
+
+    def __init__(self) -> None:
+        self._refusals: dict[Kind, _Refusal] = {}
+
+    def refused(self, instance_type: str, zone: str, seconds: float = REMEMBERED_SECONDS) -> None:
+        """Amazon said that it has none of these in that zone."""
+        metrics.capacity_refused(instance_type, zone)
+        now = time.monotonic()
+        self._refusals[Kind(instance_type, zone)] = _Refusal(now, now + seconds)
+
+    def granted(self, instance_type: str, zone: str) -> None:
+        """Amazon gave one."""
+        self._refusals.pop(Kind(instance_type, zone), None)
+
+    def is_refused(self, instance_type: str, zone: str) -> bool:
+        """Whether asking for it now is most likely in vain."""
+        refusal = self._refusals.get(Kind(instance_type, zone))
+        now = time.monotonic()
+        return refusal is not None and now < max(refusal.until, refusal.trial_ends)
+
+    def may_ask(self, kind: Kind, *, last_resort: bool = False) -> bool:
+        """Whether to ask for it now. After a refusal's time one may, the others see how it goes.
+
+        ``last_resort``: there is nothing else to ask for.
+        """
+        refusal = self._refusals.get(kind)
+        if refusal is None:
+            return True
+        now = time.monotonic()
+        due = refusal.at + LAST_RESORT_SECONDS if last_resort else refusal.until
+        if now < max(due, refusal.trial_ends):
+            return False
+        refusal.trial_ends = now + _TRIAL_SECONDS
+        return True
+
+
+def nothing_left(
+    action: str, kinds: Iterable[Kind], last: EC2Error | None, remedy: str | None = None
+) -> NoCapacity:
+    """The refusal that says which types of which zones Amazon does not have.
+
+    ``last``: what EC2 said to the last question; None where all were asked a moment ago.
+    """
+    error = NoCapacity(
+        f"Amazon has {_list(kinds)} just now.",
+        action=action,
+        code=last.code if last else "remembered",
+        request_id=last.request_id if last else "",
+    )
+    error.remedy = remedy or error.remedy
+    error.__cause__ = last
+    return error
+
+
+def _list(kinds: Iterable[Kind]) -> str:
+    """Such as "no t3.medium or t3a.medium in zone us-east-1a, no t3.medium in zone us-east-1b"."""
+    types: dict[str, list[str]] = {}
+    for kind in kinds:
+        types.setdefault(kind.zone, []).append(kind.instance_type)
+    parts = [
+        f"no {' or '.join(names)} in {f'zone {zone}' if zone else 'this zone'}"
+        for zone, names in types.items()
+    ]
+    return ", ".join(parts) or "no machine for you"
