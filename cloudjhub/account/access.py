@@ -33,6 +33,7 @@ class Profile:
 
     name: str
     roles: tuple[str, ...]  # none or one
+    role_arns: tuple[str, ...] = ()
 
 
 def identity(sts: Service) -> Identity:
@@ -72,7 +73,11 @@ def profile(iam: Service, name: str) -> Profile | None:
         if error.code == "NoSuchEntity":
             return None
         raise
-    return Profile(raw["InstanceProfileName"], tuple(role["RoleName"] for role in raw["Roles"]))
+    return Profile(
+        raw["InstanceProfileName"],
+        tuple(role["RoleName"] for role in raw["Roles"]),
+        tuple(role["Arn"] for role in raw["Roles"]),
+    )
 
 
 def policies(iam: Service, role: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from cloudjhub.local.identity import Principal, principal_of
+from cloudjhub.local.identity import Principal, principal_of, principal_of_arn
 from cloudjhub.local.moto_layer.lookup import Resources
 from cloudjhub.local.moto_layer.policies import boundary_of, policies_of
 from cloudjhub.local.moto_layer.refusals import Refusal
@@ -134,9 +134,23 @@ class Authorization:
             self._caller(principal, source_ip),
             Resources(backend, place),
         )
-        decisions = decide_all(policies_of(backend.iam, principal), REQUESTS[service](call))
-        boundary = boundary_of(backend.iam, principal)
+        return self._decided(principal, REQUESTS[service](call))
+
+    def _decided(self, principal: Principal, requests: list[Request]) -> list[Decision]:
+        iam = self._engine.backend.iam
+        decisions = decide_all(policies_of(iam, principal), requests)
+        boundary = boundary_of(iam, principal)
         return within(boundary, decisions) if boundary else decisions
+
+    def simulate(self, arn: str, requests: list[Request]) -> list[Decision]:
+        """What a user's or role's policies say of requests that nobody makes."""
+        principal = principal_of_arn(self._engine, arn)
+        if principal is None:
+            raise Refusal("NoSuchEntity", f"The principal {arn} cannot be found.", status=404)
+        try:
+            return self._decided(principal, requests)
+        except UnsupportedPolicy as error:
+            raise Refusal("UnsupportedOperation", f"Not in the local AWS: {error}") from error
 
     def _caller(self, principal: Principal, source_ip: str) -> dict[str, str | tuple[str, ...]]:
         """The condition keys that all requests of this caller have."""

@@ -47,6 +47,19 @@ def principal_of(engine: "Engine", access_key_id: str) -> Principal | None:
     return None
 
 
+def principal_of_arn(engine: "Engine", arn: str) -> Principal | None:
+    """A user or a role as IAM names it; None: there is none."""
+    kind, _, path = arn.rpartition(":")[2].partition("/")
+    iam, name = engine.backend.iam, path.rpartition("/")[2]
+    if kind == "user":
+        user = iam.users.get(name)
+        found = user and Principal("User", user.arn, user.arn, user.id, user.name)
+    else:
+        role = iam.role_named(name) if kind == "role" else None
+        found = role and Principal("AssumedRole", role.arn, role.arn, role.id, role.name)
+    return found if found and found.policy_arn == arn else None
+
+
 def _role_session(engine: "Engine", instance_id: str, role_name: str) -> Principal | None:
     role = engine.backend.iam.role_named(role_name)
     if role is None:

@@ -45,6 +45,8 @@ def iam(call: Call) -> list[Request]:
     """Everything AWS authorizes for one call of IAM. Raises UnknownCall."""
     if call.action in IAM_EVERYWHERE:
         return [call.request()]
+    if call.action == "SimulatePrincipalPolicy":
+        return [call.request(call.one("PolicySourceArn"))]
     if call.action not in IAM:
         raise UnknownCall(f"What AWS authorizes for iam:{call.action} is not known here.")
     kind = IAM[call.action]

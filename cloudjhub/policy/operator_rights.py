@@ -131,6 +131,13 @@ def operator(place: Place, *, own_profile: str = "") -> dict[str, Any]:
             allow("Change", _OPERATOR_CHANGES, ["*"], StringEquals=ours),
             *(_own_role(place, own_profile) if own_profile else _made_role(place)),
             allow("WhoAsks", _WHO_CALLS, ["*"], service="sts"),
+            # Of oneself. Roles have no variable for that: who has one is told what was not checked.
+            allow(
+                "MayI",
+                ["SimulatePrincipalPolicy"],
+                [place.iam("user", "${aws:username}")],
+                service="iam",
+            ),
             allow("Quotas", _QUOTA_CALLS, ["*"], service="servicequotas"),
         ]
     )

@@ -8,7 +8,7 @@ from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, errors_among
 
 #: what calls of AWS begin with that change nothing
-READS = ("Decode", "Describe", "Get", "List")
+READS = ("Decode", "Describe", "Get", "List", "Simulate")
 _WHO = {"EC2_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"}
 
 

@@ -16,6 +16,7 @@ from cloudjhub.deploy.checks import (
     pool,
     profile,
     quotas,
+    role_rights,
     types,
 )
 from cloudjhub.deploy.checks.world import World
@@ -45,6 +46,7 @@ CHECKS = (
     Check("class and pool", pool.check),
     Check("quotas", quotas.check),
     Check("permissions", permissions.check),
+    Check("rights on the manager's role", role_rights.check),
 )
 
 

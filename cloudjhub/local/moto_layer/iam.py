@@ -15,6 +15,7 @@ from moto.sts.responses import TokenResponse
 from cloudjhub.local.identity import access_key_of
 from cloudjhub.local.moto_layer.refusals import Refusal
 from cloudjhub.policy.documents import INLINE_ROLE_LIMIT, MANAGED_LIMIT
+from cloudjhub.policy.evaluate import Decision, Request
 
 if TYPE_CHECKING:
     from cloudjhub.local.engine import Engine
@@ -110,6 +111,37 @@ class IamCalls(IamResponse):
         name = self._get_param("InstanceProfileName")
         self.backend.unknown_until[name] = time.time() + lag
         return result
+
+    def simulate_principal_policy(self) -> ActionResult:
+        """Every action on every resource; context keys are those that are given."""
+        context = {
+            entry["ContextKeyName"]: _values(entry)
+            for entry in self._get_param("ContextEntries", [])
+        }
+        requests = [
+            Request(action, resource, context)
+            for action in self._get_param("ActionNames")
+            for resource in self._get_param("ResourceArns", ["*"])
+        ]
+        arn = self._get_param("PolicySourceArn")
+        decisions = self.engine.authorization.simulate(arn, requests)
+        return ActionResult({"EvaluationResults": list(map(_result, decisions))})
+
+
+def _values(entry: dict[str, Any]) -> str | tuple[str, ...]:
+    values = [str(value) for value in entry.get("ContextKeyValues", [])]
+    return tuple(values) if entry["ContextKeyType"].endswith("List") else values[0]
+
+
+def _result(decision: Decision) -> dict[str, Any]:
+    said = {"explicit": "explicitDeny", "implicit": "implicitDeny", "boundary": "implicitDeny"}
+    return {
+        "EvalActionName": decision.request.action,
+        "EvalResourceName": decision.request.resource,
+        "EvalDecision": said.get(decision.reason, "allowed"),
+        "MatchedStatements": [],
+        "MissingContextValues": [],
+    }
 
 
 class StsCalls(TokenResponse):
