@@ -131,6 +131,27 @@ def test_calls_are_counted_without_their_content(api_cloud: Cloud) -> None:
     assert set(log[0]) == {"at", "action", "outcome", "code", "seconds"}
 
 
+def test_a_volume_is_shown_as_it_is_now(api_cloud: Cloud) -> None:
+    api = api_cloud.api
+    machine = api_cloud.launch()[0]
+    api_cloud.wait_state(machine, "running")
+    volume_id = api.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
+    api_cloud.wait_volume(volume_id, "available")
+    api.create_tags(Resources=[volume_id], Tags=[{"Key": "a", "Value": "<&>"}])
+    assert api_cloud.volume(volume_id)["Tags"] == [{"Key": "a", "Value": "<&>"}]
+    api.attach_volume(VolumeId=volume_id, InstanceId=machine, Device="/dev/sdf")
+    api_cloud.wait_attached(volume_id)
+    (attachment,) = api_cloud.volume(volume_id)["Attachments"]
+    assert (attachment["InstanceId"], attachment["Device"]) == (machine, "/dev/sdf")
+    api.modify_volume(VolumeId=volume_id, Size=2)
+    api_cloud.wait("2 GiB", lambda: api_cloud.volume(volume_id)["Size"] == 2)
+    api.detach_volume(VolumeId=volume_id)
+    api_cloud.wait_volume(volume_id, "available")
+    assert api_cloud.volume(volume_id)["Attachments"] == []
+    api.delete_tags(Resources=[volume_id], Tags=[{"Key": "a"}])
+    assert not api_cloud.volume(volume_id).get("Tags")
+
+
 def test_another_region_is_refused(api_cloud: Cloud) -> None:
     from local.clouds import client_of
 
@@ -167,6 +188,8 @@ def test_pieces_show_what_moto_would_write(api_cloud: Cloud) -> None:
         api_cloud.wait_state(instance_id, "running")
     wait_for("both to be the same", same)
     api.create_tags(Resources=[first], Tags=[{"Key": "a<b", "Value": "</instancesSet>"}])
+    api.create_tags(Resources=[other], Tags=[{"Key": "\"'", "Value": "it's\n<tagSet/> &amp;"}])
+    wait_for("both to be the same", same)
     api.stop_instances(InstanceIds=[second])
     api.terminate_instances(InstanceIds=[third])
     api_cloud.wait_state(second, "stopped")

@@ -12,7 +12,7 @@ from moto.ec2.models.instances import Reservation
 from cloudjhub.local.moto_layer import refusals, rendering
 from cloudjhub.local.moto_layer.base import LocalCalls
 from cloudjhub.local.moto_layer.filters import INSTANCE_FILTERS, VOLUME_FILTERS, select
-from cloudjhub.local.moto_layer.models import LocalInstance
+from cloudjhub.local.moto_layer.models import LocalInstance, LocalVolume
 
 #: EC2 takes MaxResults from 5 to 1000 (DescribeInstances) and to 1000 for the others here.
 FEWEST_RESULTS = 5
@@ -47,7 +47,7 @@ class ListingCalls(LocalCalls):
         page, next_token = self._page(chosen)
         return ActionResult({"InstanceStatuses": page, "NextToken": next_token})
 
-    def describe_volumes(self) -> ActionResult:
+    def describe_volumes(self) -> str:
         self.error_on_dryrun()
         ids = self.param("VolumeIds", [])
         if ids and self.param("MaxResults"):
@@ -59,7 +59,12 @@ class ListingCalls(LocalCalls):
         page, next_token = self._page(
             select(volumes, self._filters_from_querystring(), VOLUME_FILTERS)
         )
-        return ActionResult({"Volumes": page, "NextToken": next_token})
+        items = "".join(self.engine.pieces.volume(volume, self._write_volume) for volume in page)
+        whole = f"<volumeSet>{items}</volumeSet>" if items else "<volumeSet/>"
+        return rendering.document("DescribeVolumes", whole, next_token)
+
+    def _write_volume(self, volume: LocalVolume) -> str:
+        return self.serialized(ActionResult({"Volumes": [volume]}))[2]
 
     def get_console_output(self) -> ActionResult:
         instance = self.ec2_backend.get_instance(self.param("InstanceId"))
