@@ -5,6 +5,7 @@
     CloudJHubError                 one calm sentence, and what the reader can do next
     ├── ConfigError                server_config.json or a trait holds something unusable
     ├── UnknownOption              a user asked for something that is not on offer
+    ├── ClusterFull                as many machines run as MAX_MACHINES allows
     ├── TimedOut                   a wait reached its deadline
     ├── EC2Error                   EC2 answered with an error code
     │   ├── EC2Unreachable         no answer at all; what we know grows old, nothing more
@@ -63,6 +64,15 @@ class UnknownOption(CloudJHubError):
     remedy = "Choose again from what the page offers."
 
 
+class ClusterFull(CloudJHubError):
+    """MAX_MACHINES are up, and WHEN_FULL says that nobody waits."""
+
+    remedy = (
+        "Try again when somebody has stopped their server. Your administrator can stop servers "
+        "that nobody needs, or raise MAX_MACHINES in server_config.json; no restart is needed."
+    )
+
+
 class TimedOut(CloudJHubError):
     """A wait reached its deadline. The message names what was waited for."""
 
@@ -110,9 +120,17 @@ class NoCapacity(EC2Error):
 
 
 class QuotaReached(EC2Error):
-    """The account's quota of machines or vCPUs is used up."""
+    """The account's quota of machines, vCPUs or volumes is used up."""
 
-    remedy = "Ask your administrator to stop unused machines or to request a higher EC2 quota."
+    remedy = (
+        "Your administrator can stop servers that nobody needs; whoever pays for the cluster can "
+        "ask for a higher quota in the Service Quotas console of AWS. Then try again."
+    )
+
+    @property
+    def is_of_machines(self) -> bool:
+        """Whether another machine that stops makes room; for volumes it does not."""
+        return self.code in ("InstanceLimitExceeded", "VcpuLimitExceeded")
 
 
 class NoFreeAddress(EC2Error):

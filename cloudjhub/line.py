@@ -6,7 +6,7 @@ so a move of the line costs nothing where nobody looks.
 
 import asyncio
 import time
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -75,6 +75,11 @@ class Line:
             self._pace.add()
         if not self._serials:
             self._pace.rests()
+
+    def back(self, place: "Place") -> None:
+        """It was not served after all: it stands where it stood."""
+        insort(self._serials, place.serial)
+        self._gauge.inc()
 
     def number(self, serial: int) -> int:
         """Where that one stands, from 1."""

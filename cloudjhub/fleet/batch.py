@@ -4,16 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from cloudjhub.errors import EC2Error, NoCapacity, NotFound, PolicyRefuses, WrongState
+from cloudjhub.errors import (
+    EC2Error,
+    NoCapacity,
+    NotFound,
+    PolicyRefuses,
+    QuotaReached,
+    WrongState,
+)
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 # EC2 refuses a call on several machines as a whole when it cannot serve one of them.
-CAUSED_BY_ONE = (NotFound, WrongState, NoCapacity, PolicyRefuses)
+CAUSED_BY_ONE = (NotFound, WrongState, NoCapacity, QuotaReached, PolicyRefuses)
 
 # Of these it need not be a member's fault: after so many single refusals the others are not tried.
-_OFTEN_OF_ALL = (NoCapacity, PolicyRefuses)
+_OFTEN_OF_ALL = (NoCapacity, QuotaReached, PolicyRefuses)
 _ENOUGH_REFUSALS = 2
 
 
