@@ -8,6 +8,8 @@ the names, and may change what stands here.
 import os
 from pathlib import Path
 
+from cloudjhub.hub_start import begin_with_hub
+
 c = get_config()
 
 # What the cluster works from; written by the launch, read by the spawner again when it changes.
@@ -52,3 +54,6 @@ c.JupyterHub.shutdown_on_logout = False
 
 for extra in sorted((server_config.parent / "jupyterhub_config.d").glob("*.py")):
     load_subconfig(str(extra.absolute()))
+
+# Machines are looked after, and a pool of ready ones is filled, before anybody logs in.
+begin_with_hub()

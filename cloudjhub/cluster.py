@@ -4,15 +4,20 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cloudjhub import metrics
 from cloudjhub.config import ClusterConfig
 from cloudjhub.config_file import ConfigFile
 from cloudjhub.ec2 import EC2
-from cloudjhub.fleet import Fleet, FleetSettings
+from cloudjhub.fleet import Fleet, FleetSettings, gauges
+from cloudjhub.fleet.admission import Limit
 from cloudjhub.fleet.upkeep import Upkeep
 from cloudjhub.hearing import Hearing
+from cloudjhub.pool.keeper import Keeper, Surroundings, kinds_today
+from cloudjhub.pool.preparation import Visitor
+from cloudjhub.pool.watch import Questions
 from cloudjhub.progress import UsualTimes
 
 log = logging.getLogger(__name__)
@@ -38,6 +43,8 @@ class Cluster:
         self._file = ConfigFile(settings.config_file)
         self._fleet: Fleet | None = None
         self._upkeep: Upkeep | None = None
+        self._keeper: Keeper | None = None
+        self._visitor = Visitor(self.config)
         self._making = asyncio.Lock()
 
     def config(self) -> ClusterConfig:
@@ -51,8 +58,10 @@ class Cluster:
                 config = self.config()
                 # In a thread: loading EC2's service description takes a tenth of a second.
                 ec2 = await asyncio.to_thread(self._ec2, config)
-                self._fleet = Fleet(ec2, self.settings.fleet)
+                self._fleet = Fleet(ec2, self.settings.fleet, self._limit)
+                gauges.watch(self._fleet)
                 self._upkeep = Upkeep(self._fleet, lambda: self.config().spare_seconds)
+                self._keeper = self._keeper_of(self._fleet)
                 log.info("Looking after the machines of cluster %s", config.cluster_name)
         return self._fleet
 
@@ -62,13 +71,29 @@ class Cluster:
         assert self._upkeep is not None
         return self._upkeep
 
+    def spare_host_key(self, instance_id: str) -> str | None:
+        """Fingerprint that a machine of the pool showed at its first boot; None if unknown."""
+        return self._keeper.host_key(instance_id) if self._keeper else None
+
+    def _keeper_of(self, fleet: Fleet) -> Keeper:
+        visitor = self._visitor
+        questions = Questions(visitor.prepare, visitor.answers, fleet.spares.ready)
+        return Keeper(Surroundings(fleet, self.config, partial(kinds_today, fleet), questions))
+
     async def aclose(self) -> None:
         """Stop looking after the machines; they stay as they are."""
+        if self._keeper is not None:
+            await self._keeper.aclose()
+        self._visitor.close()
         if self._upkeep is not None:
             await self._upkeep.aclose()
         if self._fleet is not None:
             await self._fleet.aclose()
         self.ssh_threads.shutdown(wait=False, cancel_futures=True)
+
+    def _limit(self) -> Limit:
+        config = self.config()
+        return Limit(config.max_machines, config.when_full)
 
     def _ec2(self, config: ClusterConfig) -> EC2:
         return EC2(
