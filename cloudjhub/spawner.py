@@ -7,7 +7,9 @@ are stands beside them, with the place in JupyterHub 6.1 that demands it.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from jupyterhub import orm
 from jupyterhub.spawner import Spawner, SpawnException
@@ -16,7 +18,7 @@ from jupyterhub.utils import url_path_join
 from cloudjhub import machine_end, options
 from cloudjhub.deadlines import timeout
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import CloudJHubError, ConfigError, NotebookError, TimedOut
+from cloudjhub.errors import CloudJHubError, ConfigError, HomeHeldUp, NotebookError, TimedOut
 from cloudjhub.fleet import Fleet
 from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.ownership import anything_of
@@ -26,7 +28,8 @@ from cloudjhub.server_start import Known, Running, ServerStart, Wanted
 from cloudjhub.spawner_traits import InstanceSpawnerTraits, speak_through
 from cloudjhub.states import STATES
 
-_REFUSALS_BEFORE_DEAD = 3  # a second apart
+_REFUSALS_BEFORE_DEAD = 3
+_BETWEEN_REFUSALS_SECONDS = 1.0
 _SILENCES_BEFORE_HUNG = 10  # a poll interval apart
 
 
@@ -44,6 +47,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._start_under_way = False
         self._silences = 0
         self._report: StartReport | None = None
+        self._asked_for: dict[str, Any] = {}
 
     @property
     def owner(self) -> Owner:
@@ -130,10 +134,11 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             )
         config = self.cluster.config()
         self._server_port = config.notebook_port
-        chosen = options.checked(self.user_options, config)
+        chosen = self._options()
         wanted = Wanted(
             owner=self.owner,
             instance_type=chosen.instance_type,
+            move_home=chosen.move_home,
             command=(*self.cmd, *self.get_args()),
             environment=self._environment,
             health_path=self._health_path(),
@@ -162,7 +167,26 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         # The progress page and the options form read this attribute and not the exception's
         # message (jupyterhub/utils.py, format_exception).
         shown.jupyterhub_message = error.advice
+        if isinstance(error, HomeHeldUp):
+            shown.jupyterhub_html_message = self._with_offer_to_move(error)
         return shown
+
+    def _with_offer_to_move(self, error: HomeHeldUp) -> str:
+        """The refusal as HTML, with a link that moves the home; for an admin who sees it too."""
+        page = url_path_join(
+            self.hub.base_url, "spawn", self.user.escaped_name, quote(self.name, safe="")
+        )
+        link = f"{page.rstrip('/')}?{options.move_query(self._asked_for)}"
+        return f'{escape(error.advice)} <a href="{escape(link)}">Move my files and start.</a>'
+
+    def _options(self) -> options.Options:
+        """What was asked for, checked. Agreeing to a move is not kept for later starts."""
+        self._asked_for = dict(self.user_options)
+        self.user_options = options.for_later(self._asked_for)
+        if self.user_options != self._asked_for:
+            self.orm_spawner.user_options = dict(self.user_options)
+            self.user.db.commit()
+        return options.checked(self._asked_for, self.cluster.config())
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What has happened and what happens, from the beginning, for each page that asks."""
@@ -226,7 +250,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         """One answer; a refusal only if it stays one for a few seconds."""
         for attempt in range(_REFUSALS_BEFORE_DEAD):
             if attempt:
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(_BETWEEN_REFUSALS_SECONDS)
             answer = await notebook_answers(private_ip, port, self._health_path())
             if answer is not Answer.REFUSED:
                 return answer
@@ -308,6 +332,6 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         await fleet.view.refreshed()
         old, new = Owner(self.user.name, old_name), Owner(self.user.name, new_name)
         ids = [machine.id for machine in fleet.owned_by(old)]
-        ids += [home.id for home in await fleet.homes_of(old)]
+        ids += [volume.id for volume in await fleet.volumes_of(old)]
         if ids:
             await fleet.tag(ids, owner_tags(new))
