@@ -128,6 +128,9 @@ class Admission:
                     if not self._waits_for(error):
                         raise
                     log.warning("%s waits: %s", owner, error)
+                except asyncio.CancelledError:
+                    self._hold(owner)  # EC2 was asked, and its answer may still be a machine
+                    raise
                 except _SpareTaken:
                     log.info("%s waits again: somebody else took the spare", owner)
                 finally:
@@ -223,6 +226,9 @@ class Admission:
         full = self._account_full
         if full is not None and len(self._fleet.view.up()) > full.machines:
             self._account_full = None
+        self._hold(owner)
+
+    def _hold(self, owner: Owner) -> None:
         if self._most() is not None:
             self._held[owner] = time.monotonic() + _HELD_SECONDS
 
@@ -272,7 +278,7 @@ class Admission:
             return
         places, spares = self._places(), self._spares_to_give()
         for owner, place, future in waiting:
-            if places + spares <= 0:
+            if places <= 0 and spares <= 0:
                 return
             if not future.done():
                 future.set_result(self._enter(owner, for_spare=places <= 0))
