@@ -7,7 +7,9 @@ from typing import Any
 
 from cloudjhub.naming import (
     BUILDER_ROLE,
+    COPY_OF_TAG,
     DISK_ROLE,
+    HOME_MOVE_ROLE,
     HOME_SNAPSHOT_ROLE,
     LAST_OF_TAG,
     MANAGER_ROLE,
@@ -15,6 +17,7 @@ from cloudjhub.naming import (
     RETIRED_TAG,
     ROLE_TAG,
     SERVER_TAG,
+    SUPERSEDED_TAG,
     USER_TAG,
     WORKER_ROLE,
     was_somebodys,
@@ -60,6 +63,11 @@ class MachineFound(Thing):
     disk_ids: tuple[str, ...] = ()
 
     @property
+    def is_spare(self) -> bool:
+        """Whether it waits for somebody."""
+        return self.role == WORKER_ROLE and not was_somebodys(dict(self.tags))
+
+    @property
     def holds_files(self) -> bool:
         """Whether its user's files lie on its system disk, as it has no home volume."""
         used = self.role == WORKER_ROLE and was_somebodys(dict(self.tags))
@@ -84,7 +92,13 @@ class DiskFound(Thing):
     @property
     def is_home(self) -> bool:
         """Whether it holds, or may hold, somebody's files."""
-        return was_somebodys(dict(self.tags))
+        moved = SUPERSEDED_TAG in self.tags or COPY_OF_TAG in self.tags
+        return moved or was_somebodys(dict(self.tags))
+
+    @property
+    def superseded(self) -> str:
+        """Of a home that moved: when, and to which volume; "": it is where its files are."""
+        return self.tags.get(SUPERSEDED_TAG, "")
 
     @property
     def may_be_home(self) -> bool:
@@ -120,7 +134,8 @@ class SnapshotFound(Thing):
     @property
     def is_of_home(self) -> bool:
         """Whether it holds somebody's files; otherwise it is part of a worker AMI."""
-        return self.role == HOME_SNAPSHOT_ROLE or was_somebodys(dict(self.tags))
+        roles = (HOME_SNAPSHOT_ROLE, HOME_MOVE_ROLE)
+        return self.role in roles or was_somebodys(dict(self.tags))
 
     @property
     def was_made_by_removal(self) -> bool:
@@ -210,6 +225,21 @@ class Inventory:
     def homes_inside(self) -> list[MachineFound]:
         """Machines with somebody's files on their system disk, lost when they end."""
         return [machine for machine in self.machines if machine.holds_files]
+
+    @property
+    def home_snapshots(self) -> list[SnapshotFound]:
+        """Snapshots with somebody's files that may be nowhere else."""
+        passing = {snapshot.id for snapshot in self.passing}
+        return [each for each in self.snapshots if each.is_of_home and each.id not in passing]
+
+    @property
+    def passing(self) -> list[SnapshotFound]:
+        """Snapshots by which homes move to another zone, and whose home is there besides."""
+        there = {disk.id for disk in self.homes}
+        lasts = (each for each in self.snapshots if each.was_made_by_removal)
+        there |= {each.volume_id for each in lasts if each.state == "completed"}
+        moves = (each for each in self.snapshots if each.role == HOME_MOVE_ROLE)
+        return [each for each in moves if each.volume_id in there]
 
     @property
     def blanks(self) -> list[DiskFound]:

@@ -1,4 +1,4 @@
-"""``cloudjhub status``: what runs, whose it is, since when, and what it costs."""
+"""``cloudjhub status``: what runs, whose it is, since when, what it costs, and what is wanted."""
 
 import argparse
 import json
@@ -7,22 +7,24 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cloudjhub.account.inventory import DiskFound, Inventory, MachineFound
-from cloudjhub.deploy import sources
+from cloudjhub.deploy import manager_look, outlook, sources
 from cloudjhub.deploy.costs import Costs, Sum
 from cloudjhub.deploy.desk import DONE, Desk, counted, desk, ended, known, say, table, unknown
 from cloudjhub.deploy.prices import DATED, HOURS_PER_MONTH
-from cloudjhub.deploy.settings import Account
+from cloudjhub.deploy.settings import ManagerLogin
+from cloudjhub.deploy.terminate_workers import home_owner
 from cloudjhub.naming import BUILDER_ROLE, LAUNCHED_TAG, RETIRED_TAG
 
-DESCRIPTION = """What a cluster has: the manager's address, users' machines, their homes, and what
-all of it costs now and at rest. Changes nothing. Exit codes: 0 shown, 1 no such cluster or AWS
-cannot be asked, 2 wrong arguments."""
+DESCRIPTION = """What a cluster has: the manager's address, users' machines, their homes, spares and
+limits, the account's quota, and what all of it costs now and at rest. What the pool wants and
+MAX_MACHINES stand on the manager: they are shown where KEY_PATH opens it. Changes nothing. Exit
+codes: 0 shown, 1 no such cluster or AWS cannot be asked, 2 wrong arguments."""
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     """The verb's arguments."""
     made = sources.Parser(prog=prog, description=DESCRIPTION)
-    sources.add_arguments(made, Account)
+    sources.add_arguments(made, ManagerLogin)
     made.add_argument("--json", action="store_true", help="for programs: one JSON object")
     return made
 
@@ -30,28 +32,39 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> int:
     """The verb; gives its exit code."""
     options = parser(prog).parse_args(arguments)
-    return ended(lambda: _show(desk(sources.read(options, Account), prog), as_json=options.json))
+
+    def act() -> int:
+        account = sources.read(options, ManagerLogin)
+        return _show(desk(account, prog), account, as_json=options.json)
+
+    return ended(act)
 
 
-def _show(at: Desk, *, as_json: bool) -> int:
+def _show(at: Desk, account: ManagerLogin, *, as_json: bool) -> int:
     found = known(at)
     if found is None:
         return unknown(at)
-    costs = Costs(at.account.region)
+    costs, now = Costs(at.account.region), datetime.now(timezone.utc)
+    said = manager_look.server_config(at, account, found.manager)
+    seen = outlook.look(at, found, said, now)
     if as_json:
-        say(json.dumps(as_data(found, costs), indent=2))
+        data = as_data(found, costs) | outlook.as_data(seen, found)
+        say(json.dumps(data, indent=2))
     else:
-        say(as_text(found, costs, datetime.now(timezone.utc)))
+        say(as_text(found, costs, now, seen))
     return DONE
 
 
 # -- for people
 
 
-def as_text(found: Inventory, costs: Costs, now: datetime) -> str:
+def as_text(
+    found: Inventory, costs: Costs, now: datetime, seen: outlook.Outlook | None = None
+) -> str:
     """Everything as tables, with the totals at the end."""
     parts = [
         _headline(found, costs, now),
+        outlook.as_text(seen, found) if seen else "",
         _machines(found, costs, now),
         _homes(found, costs),
         _rest(found, costs),
@@ -128,17 +141,22 @@ def _homes(found: Inventory, costs: Costs) -> str:
         return "No homes on volumes of their own."
     rows = [
         (
-            disk.owner or "(owner's tag is lost)",
+            home_owner(disk),
             disk.id,
             f"{disk.size_gib} GiB",
             disk.attached_to or "not attached",
             str(costs.disk_month(disk)),
+            disk.zone,
         )
         for disk in sorted(found.homes, key=lambda disk: (disk.owner, disk.id))
     ]
     total = costs.disks_month(found.homes)
-    head = ("OWNER", "HOME", "SIZE", "MACHINE", "USD/MONTH")
-    return f"{counted(len(found.homes), 'home')}, {total} a month\n{table(head, rows)}"
+    head = ("OWNER", "HOME", "SIZE", "MACHINE", "USD/MONTH", "ZONE")
+    moved = [disk for disk in found.homes if disk.superseded]
+    more = ""
+    if moved:
+        more = f"; {counted(len(moved), 'volume')} of homes that moved ({costs.disks_month(moved)})"
+    return f"{counted(len(found.homes), 'home')}, {total} a month{more}\n{table(head, rows)}"
 
 
 def _rest(found: Inventory, costs: Costs) -> str:
@@ -150,6 +168,9 @@ def _rest(found: Inventory, costs: Costs) -> str:
     if found.snapshots:
         what = counted(len(found.snapshots), "snapshot")
         lines.append(f"{what}, at most {costs.snapshots_month(found.snapshots)} a month")
+    if found.passing:
+        what = counted(len(found.passing), "snapshot")
+        lines.append(f"Of them {what} of homes on their way to another zone")
     return "\n".join(lines)
 
 
@@ -179,6 +200,7 @@ def as_data(found: Inventory, costs: Costs) -> dict[str, Any]:
             {"id": each.id, "state": each.state, "volume": each.volume_id, "owner": each.owner}
             for each in found.snapshots
         ],
+        "snapshots_of_moves": [each.id for each in found.passing],
         "usd_per_hour_now": _usd(costs.hour_now(found)),
         "usd_per_month_at_rest": _usd(costs.month_at_rest(found)),
         "hours_per_month": HOURS_PER_MONTH,
@@ -193,6 +215,8 @@ def _machine_data(machine: MachineFound, costs: Costs) -> dict[str, Any]:
         "state": machine.state,
         "hibernated": machine.hibernated,
         "type": machine.instance_type,
+        "zone": machine.zone,
+        "spare": machine.is_spare,
         "image": machine.image_id,
         "started_at": machine.launched_at.isoformat() if machine.launched_at else None,
         "public_ip": machine.public_ip,
@@ -207,6 +231,8 @@ def _disk_data(disk: DiskFound, costs: Costs) -> dict[str, Any]:
         "id": disk.id,
         "owner": disk.owner or None,
         "size_gib": disk.size_gib,
+        "zone": disk.zone,
+        "superseded": disk.superseded or None,
         "state": disk.state,
         "machine": disk.attached_to,
         "usd_per_month": _usd(costs.disk_month(disk)),

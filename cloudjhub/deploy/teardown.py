@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str | None = None) -> 
 def _agreed(at: Desk, found: Inventory, *, homes: Homes, yes: bool) -> bool:
     if yes:
         return True
-    files = [*found.homes, *found.homes_inside, *home_snapshots(found)]
+    files = [*found.homes, *found.homes_inside, *found.home_snapshots]
     if homes == "delete" and files:
         question = "\nType the cluster's name to remove it with every file of its users:"
         if agreed(question, at.cluster):
@@ -78,14 +78,16 @@ def _agreed(at: Desk, found: Inventory, *, homes: Homes, yes: bool) -> bool:
 # -- what would happen
 
 
-def home_snapshots(found: Inventory) -> list[SnapshotFound]:
-    """Snapshots with somebody's files."""
-    return [snapshot for snapshot in found.snapshots if snapshot.is_of_home]
+def other_snapshots(found: Inventory) -> list[SnapshotFound]:
+    """Of which worker AMIs are made, and copies of homes on their way to another zone."""
+    kept = {snapshot.id for snapshot in found.home_snapshots}
+    return [snapshot for snapshot in found.snapshots if snapshot.id not in kept]
 
 
-def image_snapshots(found: Inventory) -> list[SnapshotFound]:
-    """Snapshots of which worker AMIs are made."""
-    return [snapshot for snapshot in found.snapshots if not snapshot.is_of_home]
+def _snapshot_name(snapshot: SnapshotFound) -> str:
+    if snapshot.is_of_home:
+        return f"copy of {snapshot.owner or 'somebody'}'s home, which is there besides"
+    return snapshot.name
 
 
 def plan_text(found: Inventory, homes: Homes, costs: Costs) -> str:
@@ -94,7 +96,7 @@ def plan_text(found: Inventory, homes: Homes, costs: Costs) -> str:
     parts = [f"To be removed from cluster {found.cluster}:"]
     parts.append(table(("WHAT", "ID", "NAME"), rows) if rows else "Nothing but homes is left.")
     parts.append(homes_text(found, homes, costs))
-    kept = home_snapshots(found)
+    kept = found.home_snapshots
     if kept:
         month = costs.snapshots_month(kept)
         verb = "To be deleted for ever" if homes == "delete" else "Kept"
@@ -112,7 +114,7 @@ def _going(found: Inventory) -> list[tuple[str, Thing, str]]:
         *(("machine", m, f"{m.name or m.role} ({state_text(m)})") for m in [*others, *machines]),
         *(("volume", d, d.name) for d in found.other_disks if d.goes_with not in gone_with),
         *(("AMI", image, image.title) for image in found.images),
-        *(("snapshot", each, each.name) for each in image_snapshots(found)),
+        *(("snapshot", each, _snapshot_name(each)) for each in other_snapshots(found)),
         *(("address", address, address.ip) for address in found.addresses),
         *(("key pair", pair, pair.key_name) for pair in found.key_pairs),
         *(("security group", group, group.group_name) for group in found.groups),
@@ -165,9 +167,9 @@ class Teardown:
         found, removal = self._at.listing.everything(), self._at.removal
         for image in found.images:
             self._gone(f"AMI {image.id}", removal.deregister, image)
-        for snapshot in image_snapshots(found):
+        for snapshot in other_snapshots(found):
             self._gone(f"snapshot {snapshot.id}", removal.delete_snapshot, snapshot)
-        for snapshot in home_snapshots(found) if self._homes == "delete" else []:
+        for snapshot in found.home_snapshots if self._homes == "delete" else []:
             what = f"snapshot {snapshot.id} of the home of {snapshot.owner}"
             self._gone(what, removal.delete_snapshot, snapshot)
 
@@ -223,7 +225,7 @@ class Teardown:
         if self._at.listing.iam_is_closed:
             name = resource_name(left.cluster, MANAGER_ROLE)
             say(f"\nnote: you may not ask IAM whether there is a role {name} of this cluster.")
-        if left.homes or home_snapshots(left):
+        if left.homes or left.home_snapshots:
             say(f"\n{_kept_text(left, Costs(self._at.account.region), self._at.prog)}")
         if self._removing.remains:
             say(f"\nNot everything went. What remains of {left.cluster}:")
@@ -242,7 +244,7 @@ def _kept_text(left: Inventory, costs: Costs, prog: str) -> str:
             f"Kept: {counted(len(left.homes), 'home')}, {month} a month. A cluster of the same "
             "name with machines in the same zone finds them again."
         )
-    if snapshots := home_snapshots(left):
+    if snapshots := left.home_snapshots:
         month = costs.snapshots_month(snapshots)
         lines.append(
             f"Kept: {counted(len(snapshots), 'snapshot')} of homes, at most {month} a month."

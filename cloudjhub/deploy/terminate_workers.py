@@ -121,6 +121,9 @@ def refused(found: Inventory, homes: Homes) -> bool:
 def plan_text(found: Inventory, homes: Homes, costs: Costs) -> str:
     """What goes and what stays."""
     parts = [machines_text(found.workers), homes_text(found, homes, costs)]
+    if found.passing:
+        many = counted(len(found.passing), "snapshot")
+        parts.append(f"Kept: {many} of homes on their way to another zone; the hub goes on.")
     if found.blanks:
         ids = ", ".join(disk.id for disk in found.blanks)
         parts.append(f"To be deleted: {counted(len(found.blanks), 'blank volume')}: {ids}")
@@ -142,7 +145,10 @@ def machines_text(machines: Sequence[MachineFound]) -> str:
         for m in sorted(machines, key=lambda machine: (machine.owner, machine.id))
     ]
     head = ("OWNER", "MACHINE", "TYPE", "STATE", "HOME")
-    return f"To be terminated: {counted(len(machines), 'machine')} of users\n{table(head, rows)}"
+    spares = sum(machine.is_spare for machine in machines)
+    also = f", {counted(spares, 'spare')} among them" if spares else ""
+    many = counted(len(machines), "machine")
+    return f"To be terminated: {many} of users{also}\n{table(head, rows)}"
 
 
 def state_text(machine: MachineFound) -> str:
@@ -170,7 +176,10 @@ def _volumes_text(found: Inventory, homes: Homes, costs: Costs) -> str:
     if not found.homes:
         return "No homes on volumes of their own."
     month = costs.disks_month(found.homes)
+    moved = sum(bool(disk.superseded) for disk in found.homes)
     many = counted(len(found.homes), "home")
+    if moved:
+        many += f" ({moved} of them as it was before it moved to another zone)"
     if homes == "keep":
         return f"Kept: {many}, {month} a month. --homes snapshot or --homes delete would end that."
     list_of = table(("OWNER", "HOME", "SIZE"), map(_home_row, found.homes))
@@ -180,7 +189,13 @@ def _volumes_text(found: Inventory, homes: Homes, costs: Costs) -> str:
 
 
 def _home_row(disk: DiskFound) -> tuple[str, str, str]:
-    return disk.owner or "(owner's tag is lost)", disk.id, f"{disk.size_gib} GiB"
+    return home_owner(disk), disk.id, f"{disk.size_gib} GiB"
+
+
+def home_owner(disk: DiskFound) -> str:
+    """Whose, and where its files are by now."""
+    whose = disk.owner or "(owner's tag is lost)"
+    return f"{whose} (moved, now {disk.superseded.split()[-1]})" if disk.superseded else whose
 
 
 # -- doing it
