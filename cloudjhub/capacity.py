@@ -15,6 +15,7 @@ LAST_RESORT_SECONDS = 5.0
 #: How long the one who asks after that time has for an answer before another may ask.
 _TRIAL_SECONDS = 30.0
 
+LAUNCH, START = "RunInstances", "StartInstances"
 #: what stands in the state reason of a machine that a start took back
 TAKEN_BACK = "InsufficientInstanceCapacity"
 
@@ -27,11 +28,12 @@ class Kind(NamedTuple):
 
 
 class _Refusal:
-    """The last refusal of a kind; ``trial_ends``: until then somebody is asking again."""
+    """``until``: when it is forgotten. ``asked``: when each action was refused last, of those that
+    count. ``trial_ends``: until then somebody is asking again."""
 
-    def __init__(self, at: float, until: float):
-        self.at = at
+    def __init__(self, until: float, asked: dict[str, float]):
         self.until = until
+        self.asked = asked
         self.trial_ends = 0.0
 
 
@@ -41,11 +43,20 @@ class Capacity:
     def __init__(self) -> None:
         self._refusals: dict[Kind, _Refusal] = {}
 
-    def refused(self, instance_type: str, zone: str, seconds: float = REMEMBERED_SECONDS) -> None:
+    def refused(
+        self,
+        instance_type: str,
+        zone: str,
+        seconds: float = REMEMBERED_SECONDS,
+        *,
+        action: str = LAUNCH,
+    ) -> None:
         """Amazon said that it has none of these in that zone."""
         metrics.capacity_refused(instance_type, zone)
-        now = time.monotonic()
-        self._refusals[Kind(instance_type, zone)] = _Refusal(now, now + seconds)
+        kind, now = Kind(instance_type, zone), time.monotonic()
+        before = self._refusals.get(kind)
+        asked = {**before.asked, action: now} if before else {action: now}
+        self._refusals[kind] = _Refusal(now + seconds, asked)
 
     def granted(self, instance_type: str, zone: str) -> None:
         """Amazon gave one."""
@@ -57,7 +68,7 @@ class Capacity:
         now = time.monotonic()
         return refusal is not None and now < max(refusal.until, refusal.trial_ends)
 
-    def may_ask(self, kind: Kind, *, last_resort: bool = False) -> bool:
+    def may_ask(self, kind: Kind, *, action: str = LAUNCH, last_resort: bool = False) -> bool:
         """Whether to ask for it now. After a refusal's time one may, the others see how it goes.
 
         ``last_resort``: there is nothing else to ask for.
@@ -65,8 +76,9 @@ class Capacity:
         refusal = self._refusals.get(kind)
         if refusal is None:
             return True
-        now = time.monotonic()
-        due = refusal.at + LAST_RESORT_SECONDS if last_resort else refusal.until
+        now, due = time.monotonic(), refusal.until
+        if last_resort:
+            due = refusal.asked.get(action, -LAST_RESORT_SECONDS) + LAST_RESORT_SECONDS
         if now < max(due, refusal.trial_ends):
             return False
         refusal.trial_ends = now + _TRIAL_SECONDS

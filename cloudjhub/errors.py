@@ -12,6 +12,7 @@
     │   │   └── EC2Unavailable     an answer that says EC2 itself is in trouble
     │   ├── EC2Throttled           asked too often; the same call later succeeds
     │   ├── NoCapacity             EC2 has no such machine left in that zone
+    │   │   └── HomeHeldUp         nor where the user's home is; the home could be moved
     │   ├── QuotaReached           the account may not have more
     │   ├── NoFreeAddress          the subnet is full
     │   ├── NotPermitted           credentials or policy refuse
@@ -117,6 +118,16 @@ class NoCapacity(EC2Error):
     """Amazon has no machine of this type left in this zone."""
 
     remedy = "Try again in a few minutes, or ask your administrator for another machine type."
+
+
+class HomeHeldUp(NoCapacity):
+    """Amazon has no machine where the home is; with the user's word the home may be moved."""
+
+    def __init__(self, message: str, remedy: str, *, refusal: EC2Error):
+        super().__init__(
+            message, action=refusal.action, code=refusal.code, request_id=refusal.request_id
+        )
+        self.remedy = remedy
 
 
 class QuotaReached(EC2Error):

@@ -8,7 +8,7 @@ from cloudjhub import progress
 from cloudjhub.ec2_values import HOME_DEVICE, Instance, Volume
 from cloudjhub.errors import NotFound, TimedOut, WrongState
 from cloudjhub.fleet import Fleet
-from cloudjhub.naming import Owner
+from cloudjhub.naming import MOVING_TAG, Owner
 from cloudjhub.progress import StartReport
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,9 @@ async def _attach(fleet: Fleet, home: Volume, machine: Instance) -> None:
 async def _one_step(fleet: Fleet, home: Volume, machine: Instance) -> None:
     try:
         if home.state == "available":
+            if MOVING_TAG in home.tags:
+                # What was copied until now will not be all of it any more.
+                await fleet.untag([home.id], [MOVING_TAG])
             await fleet.attach(home.id, machine.id, HOME_DEVICE)
             log.info("Attached home %s to %s", home.id, machine.id)
         elif home.attached_to not in (None, machine.id) and _is_off(fleet, home.attached_to):

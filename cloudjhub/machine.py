@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from cloudjhub import progress
+from cloudjhub import progress, relocation
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import CloudJHubError, EC2Error, MachineNotAnswering
+from cloudjhub.errors import CloudJHubError, EC2Error, MachineNotAnswering, NoCapacity
 from cloudjhub.fleet import Fleet
 from cloudjhub.hearing import Hearing
 from cloudjhub.machine_plan import Plan, never
@@ -20,6 +20,7 @@ from cloudjhub.machine_power import Power
 from cloudjhub.machine_recovery import Recovery
 from cloudjhub.naming import Owner, has_owner
 from cloudjhub.progress import StartReport
+from cloudjhub.relocation import Terms
 from cloudjhub.states import STATES, OnStart
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,11 @@ class Machine:
         self._report = report
         self._answers = answers
         self._id: str | None = None
-        self._power = Power(fleet, plan)
+        self._power = Power(fleet, plan, report)
         self._recovery = Recovery(fleet, plan, report, hearing)
         self.just_booted = False
         self.replaces: Instance | None = None
+        self.move: relocation.Move | None = None
 
     @property
     def born_with_home(self) -> bool:
@@ -116,7 +118,7 @@ class Machine:
                 await self._until_stopped(machine)
             elif rule.on_start is OnStart.START:
                 if not await self._replaced(machine):
-                    await self._power.start(machine)
+                    await self._start(machine)
             elif await self._until_answering(machine):
                 return self._fleet.view.get(machine.id) or machine
             machine = self._present()
@@ -133,7 +135,20 @@ class Machine:
     async def _launch(self) -> None:
         with self._report.phase(progress.LAUNCH):
             instance = await self._power.launch(self._present())
-        self._id = instance.id
+        self._id, self.move = instance.id, None
+        if self._power.leaves is not None:
+            with self._report.phase(progress.MOVE):
+                self.move = await relocation.copied(self._fleet, self._power.leaves, instance.zone)
+
+    async def _start(self, machine: Instance) -> None:
+        try:
+            await self._power.start(machine)
+        except NoCapacity as refusal:
+            if machine.id == self._power.launched_id and not has_owner(machine.tags):
+                self._forget(machine)  # a spare that was off: it stays one
+                self._power.spares_are_good = False
+            else:
+                await self._elsewhere(machine, refusal)
 
     async def _until_answering(self, machine: Instance) -> bool:
         """Wait for the first word of sshd. False: the machine changed or was sent to recovery."""
@@ -181,7 +196,7 @@ class Machine:
                 seconds=self._plan.patience.stop_seconds,
             )
 
-    # -- replacing a machine of another AMI
+    # -- another machine in place of one that is stopped
 
     async def _replaced(self, old: Instance) -> bool:
         """Have a new machine answer in place of an outdated one, which stays stopped; whether
@@ -189,35 +204,56 @@ class Machine:
         if not await self._plan.outdated(old):
             return False
         self._report.note("There is a new version of your machine; you get it, with your files.")
-        plan = replace(self._plan, outdated=never, most_discarded=0)  # one attempt will do
+        plan = replace(self._plan, outdated=never, most_discarded=0, moving=Terms())
+        try:
+            await self._taken_over_by_another(old, plan)
+        except CloudJHubError as error:
+            await self._keep(old, error)
+            return False
+        return True
+
+    async def _taken_over_by_another(self, old: Instance, plan: Plan) -> None:
+        """Have another machine answer in place of a stopped one. If it does not, it is ended."""
         new = Machine(self._fleet, plan, self._report, self._answers, hearing=self._hearing)
         try:
             await new._brought_up(None)
             if new.born_with_home:
                 raise MachineNotAnswering(f"The home of {self._owner} was not found.")
-        except CloudJHubError as error:
-            await self._give_up(new._power.launched_id, error)
-            return False
+        except CloudJHubError:
+            await self._end_blank(new._power.launched_id)
+            raise
         except BaseException:
             new.release()
             raise
         self._id, self._power, self._plan = new._id, new._power, plan
-        self.just_booted, self.replaces = new.just_booted, old
-        return True
+        self.just_booted, self.replaces, self.move = new.just_booted, old, new.move
+
+    async def _elsewhere(self, old: Instance, refusal: NoCapacity) -> None:
+        """The zone has nothing to start the machine as: another one, where the home may move."""
+        present = await self._fleet.homes_of(self._owner)
+        if not present or old.home_volume_id not in (None, present[0].id):
+            refusal.remedy = relocation.STAYS
+            raise refusal
+        plan = replace(self._plan, outdated=never, most_discarded=0, held_up=refusal)
+        await self._taken_over_by_another(old, plan)
 
     async def back_to_old(self, error: CloudJHubError) -> Instance:
         """The new machine is no good: the one it was to replace, answering."""
         assert self.replaces is not None
-        await self._give_up(self._power.launched_id, error)
-        self._id, self._power = self.replaces.id, Power(self._fleet, self._plan)
-        self.replaces = None
+        old, blank = self.replaces, self._power.launched_id
+        self._id, self._power = old.id, Power(self._fleet, self._plan, self._report)
+        self.replaces = self.move = None
+        await self._end_blank(blank)
+        await self._keep(old, error)
         return await self._brought_up(self._present())
 
-    async def _give_up(self, new_id: str | None, error: CloudJHubError) -> None:
-        """End the new machine, which is blank, before the old one is started beside it."""
-        log.error("%s keeps the old machine: %s", self._owner, error)
+    async def _keep(self, old: Instance, error: CloudJHubError) -> None:
+        log.error("%s keeps the old machine %s: %s", self._owner, old.id, error)
         self._report.note("The new version cannot be had just now; you get the machine you had.")
-        self._plan = replace(self._plan, outdated=never)
+        self._plan = replace(self._plan, outdated=never, moving=Terms())
+
+    async def _end_blank(self, new_id: str | None) -> None:
+        """End a new machine, which nobody used, before the old one is started beside it."""
         machine = self._fleet.view.get(new_id) if new_id else None
         if machine is not None and not has_owner(machine.tags):
             self._fleet.spares.condemn(machine.id)

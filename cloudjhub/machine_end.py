@@ -62,7 +62,7 @@ async def remove_for_ever(fleet: Fleet, owner: Owner) -> None:
     for machine in [*fleet.owned_by(owner), *fleet.set_aside_from(owner)]:
         await fleet.terminate(machine.id)
     deadline = time.monotonic() + _DETACH_SECONDS
-    while homes := [home for home in await fleet.homes_of(owner) if home.state != "deleting"]:
+    while homes := [home for home in await fleet.volumes_of(owner) if home.state != "deleting"]:
         for home in homes:
             if home.state == "available":
                 log.warning("Deleting the home %s of %s for ever", home.id, owner)

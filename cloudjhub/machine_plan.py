@@ -1,11 +1,13 @@
 """What a start of a machine works from."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cloudjhub.ec2_values import Instance
+from cloudjhub.errors import EC2Error
 from cloudjhub.launch_spec import LaunchSpec
 from cloudjhub.naming import Owner
+from cloudjhub.relocation import Terms
 
 
 @dataclass(frozen=True)
@@ -18,29 +20,32 @@ class Patience:
     stop_seconds: float = 420.0  # for a machine that shuts down
 
 
-@dataclass(frozen=True)
-class Specs:
-    """The kind of machine to launch: born with a blank home volume, or without one."""
-
-    with_home: LaunchSpec
-    without_home: LaunchSpec
-
-
 async def never(machine: Instance) -> bool:
     """No machine is outdated."""
     return False
+
+
+def as_it_is(present: str) -> tuple[str, ...]:
+    """A stopped machine starts as the type it is."""
+    return (present,)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What this start works from.
 
-    ``specs`` is only called when a machine is launched: who has one does not need the AMI.
-    ``outdated`` says of a stopped machine whether another is to take its place.
+    ``kinds``: what may be launched, best first, as if the owner had no home yet; only called when
+    a machine is launched: who has one does not need the AMI. ``types``: what a stopped machine
+    may start as, by its present type. ``outdated`` says of a stopped machine whether another is
+    to take its place. ``moving``: whether the home may go into another zone. ``held_up``: why the
+    home's own zone need not be asked any more.
     """
 
     owner: Owner
-    specs: Callable[[], Awaitable[Specs]]
+    kinds: Callable[[], Awaitable[tuple[LaunchSpec, ...]]]
     patience: Patience
+    types: Callable[[str], tuple[str, ...]] = as_it_is
     outdated: Callable[[Instance], Awaitable[bool]] = never
     most_discarded: int = 1  # new machines that may stay silent before the start gives up
+    moving: Terms = field(default_factory=Terms)
+    held_up: EC2Error | None = None

@@ -16,7 +16,7 @@ SERVER_TAG = "cloudjhub:server"
 SHAPE_TAG = "cloudjhub:shape"
 HOST_KEY_TAG = "cloudjhub:host-key"
 RETIRED_TAG = "cloudjhub:retired"
-#: on a machine that was replaced because of its AMI; its value is the AMI that was wanted then
+#: on a machine that was replaced; its value is why: the AMI wanted then, or its home's new zone
 OUTDATED_TAG = "cloudjhub:outdated"
 #: on a snapshot that was made because its volume, the value, was to be deleted
 LAST_OF_TAG = "cloudjhub:last-of"

@@ -8,22 +8,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from cloudjhub.config import ClusterConfig
-from cloudjhub.errors import ConfigError, UnknownOption
+from cloudjhub.errors import CloudJHubError, ConfigError, UnknownOption
+
+MOVE_HOME = "move_home"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Checked choices. ``instance_type`` None: the cluster's WORKER_INSTANCE_TYPE."""
+    """Checked choices. ``instance_type`` None: the cluster's WORKER_INSTANCE_TYPE.
+
+    ``move_home``: the home may be moved where Amazon has machines. For one start only.
+    """
 
     instance_type: str | None = None
+    move_home: bool = False
 
 
 def checked(raw: dict[str, Any], config: ClusterConfig) -> Options:
     """The options as far as this cluster offers them today. Raises UnknownOption."""
     for key in raw:
-        if key != "instance_type":
+        if key not in ("instance_type", MOVE_HOME):
             raise UnknownOption(f"There is no option {key!r} on this hub.")
     kind = raw.get("instance_type") or None
     offered = [config.worker_instance_type, *config.worker_instance_type_choices]
@@ -31,7 +38,23 @@ def checked(raw: dict[str, Any], config: ClusterConfig) -> Options:
         raise UnknownOption(
             f"There is no machine type {kind!r} on this hub; there is: {', '.join(offered)}."
         )
-    return Options(instance_type=kind)
+    return Options(instance_type=kind, move_home=raw.get(MOVE_HOME) in ("yes", True))
+
+
+def for_later(raw: dict[str, Any]) -> dict[str, Any]:
+    """The options as they are kept for later starts: who agrees to a move agrees to one."""
+    return {key: value for key, value in raw.items() if key != MOVE_HOME}
+
+
+def offer_to_move(error: CloudJHubError, page: str, raw: dict[str, Any]) -> str:
+    """The error as HTML, with a link that starts the server with its home moved.
+
+    ``page``: address of the server's start, for an admin who starts it too; ``raw``: its options.
+    """
+    chosen = {**for_later(raw), MOVE_HOME: "yes"}
+    query = urlencode({f"opt-{key}": value for key, value in chosen.items() if value})
+    link = f"{quote(page.rstrip('/'), safe='/%')}?{query}"
+    return f'{escape(error.advice)} <a href="{escape(link)}">Move my files and start.</a>'
 
 
 def form(read_config: Callable[[], ClusterConfig]) -> str:

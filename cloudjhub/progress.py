@@ -52,6 +52,14 @@ REPLACE = Phase(
     10,
     15,
 )
+MOVE = Phase(
+    "move",
+    "Copying your files to another zone; if that takes longer than your page waits, start again "
+    "and it goes on",
+    "Copied",
+    15,
+    40,
+)
 LET_IN = Phase("let_in", "Your machine is up; the hub is busy with others", "", 75, 77)
 HOME = Phase("home", "Connecting your files", "Connected", 75, 80)
 NOTEBOOK = Phase("notebook", "Starting your notebook server", "Your notebook server runs", 80, 98)

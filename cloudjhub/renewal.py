@@ -47,10 +47,16 @@ async def is_outdated(fleet: Fleet, config: ClusterConfig, owner: Owner, machine
     return True
 
 
-async def take_over(fleet: Fleet, config: ClusterConfig, owner: Owner, old: Instance) -> None:
-    """Take the old machine out of everybody's sight: from now on its home may move. EC2Error."""
-    log.info("%s of %s is replaced, for AMI %s", old.id, owner, config.worker_ami)
-    await set_aside(fleet, old, owner, {OUTDATED_TAG: config.worker_ami})
+async def take_over(
+    fleet: Fleet, config: ClusterConfig, owner: Owner, old: Instance, new_zone: str | None = None
+) -> None:
+    """Take the old machine out of everybody's sight: from now on its home may move. EC2Error.
+
+    ``new_zone``: where the home moves, if it does not stay for a new AMI.
+    """
+    because = new_zone or config.worker_ami
+    log.info("%s of %s is replaced, for %s", old.id, owner, because)
+    await set_aside(fleet, old, owner, {OUTDATED_TAG: because})
 
 
 async def end_replaced(fleet: Fleet, owner: Owner) -> None:

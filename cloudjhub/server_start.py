@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cloudjhub import notebook, progress, remote, renewal
+from cloudjhub import notebook, progress, relocation, remote, renewal
 from cloudjhub.cluster import Cluster
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import Instance
@@ -20,9 +20,9 @@ from cloudjhub.errors import (
 )
 from cloudjhub.fleet import Fleet
 from cloudjhub.home import home_volume_of
-from cloudjhub.launch_spec import launch_spec
+from cloudjhub.launch_spec import LaunchSpec, launch_kinds, types_to_start
 from cloudjhub.machine import Machine
-from cloudjhub.machine_plan import Patience, Plan, Specs
+from cloudjhub.machine_plan import Patience, Plan
 from cloudjhub.naming import HOST_KEY_TAG, Owner, has_owner
 from cloudjhub.ownership import make_mine
 from cloudjhub.probe import Answer, notebook_answers, sshd_answers
@@ -56,6 +56,7 @@ class Wanted:
     environment: Callable[[str], Mapping[str, str]]  # private address -> environment
     health_path: str
     notebook_seconds: float
+    move_home: bool = False  # the user or an admin agreed to have it moved
 
 
 @dataclass(frozen=True)
@@ -88,17 +89,18 @@ class ServerStart:
         owner = self._wanted.owner
         plan = Plan(
             owner,
-            lambda: self._specs(config, fleet),
+            lambda: self._kinds(config, fleet),
             self._patience,
-            lambda old: renewal.is_outdated(fleet, config, owner, old),
+            types=lambda present: types_to_start(config, present),
+            outdated=lambda old: renewal.is_outdated(fleet, config, owner, old),
+            moving=relocation.Terms(config.move_homes, self._wanted.move_home),
         )
         hearing = self._cluster.hearing
         machine = Machine(fleet, plan, self._report, _answers(config), hearing=hearing)
         try:
             instance, session = await self._let_in(config, machine, known)
             try:
-                if machine.replaces is not None:
-                    await renewal.take_over(fleet, config, owner, machine.replaces)
+                home = await self._takes_over(config, fleet, machine)
                 instance = await make_mine(
                     fleet,
                     owner,
@@ -107,9 +109,10 @@ class ServerStart:
                     born_with_home=machine.born_with_home,
                 )
                 commit(instance, session.fingerprint)
-                home = machine.replaces.home_volume_id if machine.replaces else None
                 running = await self._serve(config, fleet, instance, session, must_be=home)
                 await renewal.end_replaced(fleet, owner)
+                if machine.move is not None:
+                    await relocation.tidy(fleet, owner)
                 return running
             finally:
                 # In a thread: closing waits for the connection's own thread.
@@ -117,13 +120,26 @@ class ServerStart:
         finally:
             machine.release()
 
-    async def _specs(self, config: ClusterConfig, fleet: Fleet) -> Specs:
+    async def _kinds(self, config: ClusterConfig, fleet: Fleet) -> tuple[LaunchSpec, ...]:
         image = await fleet.image(config.worker_ami)
-        kind = self._wanted.instance_type
-        return Specs(
-            with_home=launch_spec(config, image, instance_type=kind),
-            without_home=launch_spec(config, image, instance_type=kind, with_home=False),
-        )
+        zones = await fleet.zones(config.subnet_ids)
+        return launch_kinds(config, image, zones, instance_type=self._wanted.instance_type)
+
+    async def _takes_over(
+        self, config: ClusterConfig, fleet: Fleet, machine: Machine
+    ) -> str | None:
+        """From now on the new machine is the one, and a home that moved is where it is.
+
+        Id of the volume that has to be its home; None: no other machine had one.
+        """
+        old, move = machine.replaces, machine.move
+        if old is not None:
+            zone = move.copy.zone if move else None
+            await renewal.take_over(fleet, config, self._wanted.owner, old, zone)
+        if move is not None:
+            await relocation.take_effect(fleet, move)
+            return move.copy.id
+        return old.home_volume_id if old else None
 
     async def _let_in(
         self, config: ClusterConfig, machine: Machine, known: Known

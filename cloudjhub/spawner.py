@@ -7,9 +7,7 @@ are stands beside them, with the place in JupyterHub 6.1 that demands it.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from html import escape
 from typing import Any
-from urllib.parse import quote
 
 from jupyterhub import orm
 from jupyterhub.spawner import Spawner, SpawnException
@@ -23,7 +21,7 @@ from cloudjhub.fleet import Fleet
 from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.ownership import anything_of
 from cloudjhub.probe import Answer, notebook_answers
-from cloudjhub.progress import StartReport
+from cloudjhub.progress import StartReport, in_words
 from cloudjhub.server_start import Known, Running, ServerStart, Wanted
 from cloudjhub.spawner_traits import InstanceSpawnerTraits, speak_through
 from cloudjhub.states import STATES
@@ -44,6 +42,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._token_id: int | None = None
         self._private_ip: str = ""
         self._server_port: int | None = None
+        self._took: dict[str, float] = {}  # the last start's phases, seconds
         self._start_under_way = False
         self._silences = 0
         self._report: StartReport | None = None
@@ -64,6 +63,9 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._token_id = state.get("token_id")
         self._private_ip = state.get("private_ip", "")
         self._server_port = state.get("port")
+        if took := state.get("took"):
+            self._took = took
+            self.cluster.times.add_earlier(took)
 
     def get_state(self) -> dict[str, Any]:
         """Ids and the public host key; admins may read this over REST, so nothing secret."""
@@ -74,6 +76,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             token_id=self._token_id,
             private_ip=self._private_ip,
             port=self._server_port,
+            took=self._took,
         )
         return {key: value for key, value in state.items() if value}
 
@@ -113,9 +116,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             async with timeout(self.start_timeout * 0.95):
                 running = await self._start()
         except asyncio.TimeoutError as error:
-            raise self._for_people(
-                TimedOut(f"Your server was not ready in {self.start_timeout * 0.95:.0f} s.")
-            ) from error
+            raise self._for_people(self._too_late()) from error
         except CloudJHubError as error:
             raise self._for_people(error) from error
         except Exception as error:
@@ -125,6 +126,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         # JupyterHub call stop() (user.py, stop), and nobody shall pay for a machine without a user.
         # A cancelled one must also end at once (apihandlers/users.py waits only 1 s).
         self._start_under_way = False
+        self._took = self._report.took
         return f"http://{running.instance.private_ip}:{running.port}"
 
     async def _start(self) -> Running:
@@ -148,6 +150,11 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         start = ServerStart(self.cluster, wanted, self._report, patience=self.patience)
         return await start.run(Known(self._instance_id, self._host_key), self._commit)
 
+    def _too_late(self) -> TimedOut:
+        assert self._report is not None
+        minutes = in_words(self.start_timeout * 0.95)
+        return TimedOut(f"Your server was not ready in {minutes}. {self._report.where()}".strip())
+
     def _environment(self, private_ip: str) -> dict[str, str]:
         # JUPYTERHUB_SERVICE_URL, where the server listens, comes from these two.
         self.ip, self.port = private_ip, self._server_port or 0
@@ -168,24 +175,14 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         # message (jupyterhub/utils.py, format_exception).
         shown.jupyterhub_message = error.advice
         if isinstance(error, HomeHeldUp):
-            shown.jupyterhub_html_message = self._with_offer_to_move(error)
+            page = url_path_join(self.hub.base_url, "spawn", self.user.escaped_name, self.name)
+            shown.jupyterhub_html_message = options.offer_to_move(error, page, self._asked_for)
         return shown
-
-    def _with_offer_to_move(self, error: HomeHeldUp) -> str:
-        """The refusal as HTML, with a link that moves the home; for an admin who sees it too."""
-        page = url_path_join(
-            self.hub.base_url, "spawn", self.user.escaped_name, quote(self.name, safe="")
-        )
-        link = f"{page.rstrip('/')}?{options.move_query(self._asked_for)}"
-        return f'{escape(error.advice)} <a href="{escape(link)}">Move my files and start.</a>'
 
     def _options(self) -> options.Options:
         """What was asked for, checked. Agreeing to a move is not kept for later starts."""
-        self._asked_for = dict(self.user_options)
-        self.user_options = options.for_later(self._asked_for)
-        if self.user_options != self._asked_for:
-            self.orm_spawner.user_options = dict(self.user_options)
-            self.user.db.commit()
+        self._asked_for, self.user_options = self.user_options, options.for_later(self.user_options)
+        self.orm_spawner.user_options = dict(self.user_options)
         return options.checked(self._asked_for, self.cluster.config())
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:

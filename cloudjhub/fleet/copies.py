@@ -1,5 +1,6 @@
 """Snapshots of homes, and volumes made from them in other zones."""
 
+from contextlib import suppress
 from typing import Any
 
 from cloudjhub.copy_spec import snapshot_arguments, volume_arguments
@@ -36,10 +37,8 @@ class Copies:
 
     async def delete_snapshot(self, snapshot: Snapshot) -> None:
         """DeleteSnapshot; of one that is gone: done."""
-        try:
+        with suppress(NotFound):
             await self._calls.once("DeleteSnapshot", self._ec2.delete_snapshot, snapshot.id)
-        except NotFound:
-            pass
 
     async def _patiently(self, action: str, *call: Any) -> Any:
         # Of a snapshot that is too new to be known everywhere, too.

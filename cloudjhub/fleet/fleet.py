@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudjhub import homes
-from cloudjhub.capacity import Capacity, Kind
+from cloudjhub.capacity import START, Capacity, Kind
 from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Image, Instance, Volume
 from cloudjhub.errors import (
-    EC2Error,
     EC2Unavailable,
     EC2Unreachable,
     NoCapacity,
@@ -169,8 +168,10 @@ class Fleet:
 
         The claim holds until the machine carries the owner's tags or the claim is released.
         """
-        spare = self.take_spare([spec], owner)
-        return spare or await self._launches.launch(spec, owner)
+        if (spare := self.take_spare([spec], owner)) is not None:
+            return spare
+        await self.admission.make_way(owner)
+        return await self._launches.launch(spec, owner)
 
     def take_spare(self, specs: Sequence[LaunchSpec], owner: Owner) -> Instance | None:
         """The readiest spare of these, claimed for the owner; None if there is none."""
@@ -291,7 +292,7 @@ class Fleet:
                     "StartInstances", self._ec2.start, ids, resources=len(ids), retry=EC2Unavailable
                 )
             except NoCapacity:
-                self.capacity.refused(*kind)
+                self.capacity.refused(*kind, action=START)
                 raise
             else:
                 self.capacity.granted(*kind)

@@ -157,7 +157,7 @@ async def test_who_has_a_machine_does_not_need_the_ami(world):
     async def no_image():
         raise BadLaunch("The AMI is gone.", action="DescribeImages")
 
-    world.plan = replace(world.plan, specs=no_image)
+    world.plan = replace(world.plan, kinds=no_image)
     assert (await world.start(machine=world.another())).id == machine.id
 
 

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 
 from cloudjhub.hearing import Hearing
-from cloudjhub.launch_spec import launch_spec
+from cloudjhub.launch_spec import launch_kinds
 from cloudjhub.machine import Machine
-from cloudjhub.machine_plan import Patience, Plan, Specs
+from cloudjhub.machine_plan import Patience, Plan
 from cloudjhub.naming import Owner
 from cloudjhub.progress import StartReport, UsualTimes
 
@@ -56,12 +56,13 @@ class World:
 def quick_plan(config, image, owner=ADA) -> Plan:
     """The owner's start, with little patience on a clock that is the test's."""
 
-    async def specs() -> Specs:
-        return Specs(launch_spec(config, image), launch_spec(config, image, with_home=False))
+    async def kinds():
+        zones = {"subnet-00000001": "z", "subnet-00000002": "y"}
+        return launch_kinds(config, image, {config.subnet_id: "z", **zones})
 
     return Plan(
         owner=owner,
-        specs=specs,
+        kinds=kinds,
         patience=Patience(boot_seconds=5.0, running_seconds=1.0, stop_seconds=60.0),
     )
 
