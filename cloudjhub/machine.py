@@ -133,16 +133,23 @@ class Machine:
         return self._fleet.view.get(self._id) if self._id else None
 
     async def _launch(self) -> None:
-        with self._report.phase(progress.LAUNCH):
-            instance = await self._power.launch(self._present())
+        instance = await self._fleet.admission.run(
+            self._owner, self._report, self._launched, may_take_spare=True
+        )
         self._id, self.move = instance.id, None
         if self._power.leaves is not None:
             with self._report.phase(progress.MOVE):
                 self.move = await relocation.copied(self._fleet, self._power.leaves, instance.zone)
 
+    async def _launched(self) -> Instance:
+        with self._report.phase(progress.LAUNCH):
+            return await self._power.launch(self._present())
+
     async def _start(self, machine: Instance) -> None:
         try:
-            await self._power.start(machine)
+            await self._fleet.admission.run(
+                self._owner, self._report, lambda: self._power.start(machine)
+            )
         except NoCapacity as refusal:
             if machine.id == self._power.launched_id and not has_owner(machine.tags):
                 self._forget(machine)  # a spare that was off: it stays one

@@ -178,17 +178,17 @@ class Power:
         """
         if self.on_at is not None and TAKEN_BACK in machine.state_reason:
             self._fleet.capacity.refused(machine.instance_type, machine.zone, action=START)
+            self._starts -= 1
         elif self._starts >= _MOST_STARTS:
             raise LaunchFailed(
                 f"Your machine {machine.id} stops again while it starts: {machine.state_reason}."
             )
-        else:
-            self._starts += 1
         try:
             await self._start_as_any(machine)
         except (WrongState, NotFound) as error:
             log.info("Start of %s: %s", machine.id, error)
             await self._fleet.view.next_listing()
+        self._starts += 1
         self.on_at = time.monotonic()
 
     async def _start_as_any(self, machine: Instance) -> None:
