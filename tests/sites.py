@@ -26,6 +26,10 @@ QUICK = LocalSettings(
 _HUB_FOLDER = Path(__file__).parent / "hub"
 #: Hub settings with which a start takes a second and what happens behind its back shows in two.
 BRISK = f"""
+from cloudjhub import spawner
+from cloudjhub.fleet import upkeep
+spawner._BETWEEN_REFUSALS_SECONDS = 0.1
+upkeep._ROUND_SECONDS = 2.0
 c.Spawner.cmd = ["python3", "-I", "-S", {str(_HUB_FOLDER / "cheap_server.py")!r}]
 c.InstanceSpawner.poll_interval = 1
 c.InstanceSpawner.quiet_interval_seconds = 1.0
@@ -86,6 +90,7 @@ class Site:
         self.ec2 = demo.ec2
         self._exits = AsyncExitStack()
         self._ahead_seconds = 0.0
+        self._boto: Any = None
 
     async def user(self, name: str) -> Person:
         """A person who has logged in; leaves when the file's tests are over."""
@@ -105,13 +110,15 @@ class Site:
 
     def boto(self) -> Any:
         """An EC2 client, as somebody behind the hub's back would use."""
-        return boto3.client(
-            "ec2",
-            region_name="us-east-1",
-            endpoint_url=self.ec2.endpoint_url,
-            aws_access_key_id="local",
-            aws_secret_access_key="the-back",
-        )
+        if self._boto is None:
+            self._boto = boto3.client(
+                "ec2",
+                region_name="us-east-1",
+                endpoint_url=self.ec2.endpoint_url,
+                aws_access_key_id="local",
+                aws_secret_access_key="the-back",
+            )
+        return self._boto
 
     async def machines(
         self, user: str | None = None, server: str | None = None

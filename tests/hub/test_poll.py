@@ -10,10 +10,15 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 SITE = {
     "more_config": f"""{HURRIED}
-def prepare(spawner):
-    # Ten silent polls would take a minute; three may happen on a computer that is busy.
-    if spawner.user.name == "student13":
-        __import__("cloudjhub.spawner").spawner._SILENCES_BEFORE_HUNG = 3
+import functools
+from cloudjhub import probe, spawner
+
+def prepare(starting):
+    # Ten silences of five seconds would take a minute; shorter and fewer ones may happen to
+    # anybody on a computer that is busy, so that this test is the last.
+    if starting.user.name == "student13":
+        spawner._SILENCES_BEFORE_HUNG = 3
+        spawner.notebook_answers = functools.partial(probe.notebook_answers, timeout_seconds=1.0)
 
 c.Spawner.pre_spawn_hook = prepare
 """

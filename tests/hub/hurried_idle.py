@@ -1,0 +1,14 @@
+"""The idle service by a clock that a test can put forward; see hurried_clock.py."""
+
+from datetime import timedelta
+
+import jupyterhub_idle_culler
+from hurried_clock import ahead_seconds
+
+from cloudjhub import idle
+
+now = jupyterhub_idle_culler.utcnow
+jupyterhub_idle_culler.utcnow = lambda: now() + timedelta(seconds=ahead_seconds())
+
+if __name__ == "__main__":
+    idle.main()
