@@ -15,16 +15,17 @@ CONNECT_SECONDS = 10.0
 _WARM_UP_SECONDS = 120.0
 _BUSY = 75
 
-# cloud-init writes the result when all of its work is done. A new machine's disk is a snapshot
-# whose blocks come when they are first read, so what every notebook server reads is read ahead.
+# cloud-init writes the result when all of its work is done. The disk of a machine that was made by
+# it is a snapshot whose blocks come when they are first read: minutes for a server's first start,
+# so what every server reads is read ahead.
 # https://docs.aws.amazon.com/ebs/latest/userguide/ebs-initialize.html
 COMMAND = f"""
-cd "$CLOUDJHUB_ROOT/run" || exit 0
-if [ -d cloud-init ] && [ ! -e cloud-init/result.json ]; then exit {_BUSY}; fi
+cd "$CLOUDJHUB_ROOT/run/cloud-init" 2> /dev/null || exit 0
+[ -e result.json ] || [ -e disabled ] || exit {_BUSY}
 PATH="$PATH:/opt/cloudjhub/bin:/usr/local/bin:/opt/conda/bin:/opt/tljh/user/bin:/opt/jupyterhub/bin"
 server=$(command -v jupyterhub-singleuser) || exit 0
-cat "${{server%/bin/*}}"/share/jupyter/lab/static/* > /dev/null 2>&1
 timeout 100 nice "$server" --version > /dev/null 2>&1
+timeout 15 cat "${{server%/bin/*}}"/share/jupyter/lab/static/* > /dev/null 2>&1
 exit 0
 """
 
