@@ -19,6 +19,7 @@ from cloudjhub.pool.keeper import Keeper, Surroundings, kinds_today
 from cloudjhub.pool.preparation import Visitor
 from cloudjhub.pool.watch import Questions
 from cloudjhub.progress import UsualTimes
+from cloudjhub.quota import Quota
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Cluster:
         self._fleet: Fleet | None = None
         self._upkeep: Upkeep | None = None
         self._keeper: Keeper | None = None
+        self._quota: Quota | None = None
         self._visitor = Visitor(self.config)
         self._making = asyncio.Lock()
 
@@ -62,6 +64,7 @@ class Cluster:
                 gauges.watch(self._fleet)
                 self._upkeep = Upkeep(self._fleet, lambda: self.config().spare_seconds)
                 self._keeper = self._keeper_of(self._fleet)
+                self._quota = Quota(self.config)
                 log.info("Looking after the machines of cluster %s", config.cluster_name)
         return self._fleet
 
@@ -85,6 +88,8 @@ class Cluster:
         if self._keeper is not None:
             await self._keeper.aclose()
         self._visitor.close()
+        if self._quota is not None:
+            await self._quota.aclose()
         if self._upkeep is not None:
             await self._upkeep.aclose()
         if self._fleet is not None:

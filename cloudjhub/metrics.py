@@ -87,6 +87,9 @@ _WATCHED = {
     "quota_vcpus": _Watched(
         "The account's quota of vCPUs for the machines' type; absent where it is not known."
     ),
+    "quota_machines": _Watched(
+        "How many machines that quota holds if the account runs nothing else."
+    ),
 }
 
 

@@ -182,9 +182,10 @@ class StartReport:
         """Say something besides the phases."""
         self._say(message, None)
 
-    def where(self) -> str:
-        """What it is about just now, as a sentence; "" between phases."""
-        return self._current.sentence() if self._current is not None else ""
+    def too_late(self, seconds: float) -> str:
+        """What a start that is given up after that time was about."""
+        where = f" {self._current.sentence()}" if self._current is not None else ""
+        return f"Your server was not ready in {in_words(seconds)}.{where}"
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """Everything said so far, then everything as it is said; the bar moves in between."""

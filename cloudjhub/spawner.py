@@ -21,7 +21,7 @@ from cloudjhub.fleet import Fleet
 from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.ownership import anything_of
 from cloudjhub.probe import Answer, notebook_answers
-from cloudjhub.progress import StartReport, in_words
+from cloudjhub.progress import StartReport
 from cloudjhub.server_start import Known, Running, ServerStart, Wanted
 from cloudjhub.spawner_traits import InstanceSpawnerTraits, speak_through
 from cloudjhub.states import STATES
@@ -116,7 +116,8 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             async with timeout(self.start_timeout * 0.95):
                 running = await self._start()
         except asyncio.TimeoutError as error:
-            raise self._for_people(self._too_late()) from error
+            late = self._report.too_late(self.start_timeout * 0.95)
+            raise self._for_people(TimedOut(late)) from error
         except CloudJHubError as error:
             raise self._for_people(error) from error
         except Exception as error:
@@ -149,11 +150,6 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         assert self._report is not None
         start = ServerStart(self.cluster, wanted, self._report, patience=self.patience)
         return await start.run(Known(self._instance_id, self._host_key), self._commit)
-
-    def _too_late(self) -> TimedOut:
-        assert self._report is not None
-        minutes = in_words(self.start_timeout * 0.95)
-        return TimedOut(f"Your server was not ready in {minutes}. {self._report.where()}".strip())
 
     def _environment(self, private_ip: str) -> dict[str, str]:
         # JUPYTERHUB_SERVICE_URL, where the server listens, comes from these two.
