@@ -7,12 +7,14 @@ tags, the home moves, the notebook serves; only then is the old one terminated.
 
 import logging
 
+from cloudjhub import relocation
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import EC2Error
 from cloudjhub.fleet import Fleet
 from cloudjhub.machine_end import set_aside
 from cloudjhub.naming import OUTDATED_TAG, Owner
+from cloudjhub.relocation import Move
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,22 @@ async def take_over(
     because = new_zone or config.worker_ami
     log.info("%s of %s is replaced, for %s", old.id, owner, because)
     await set_aside(fleet, old, owner, {OUTDATED_TAG: because})
+
+
+async def succeed(
+    fleet: Fleet, config: ClusterConfig, owner: Owner, old: Instance | None, move: Move | None
+) -> str | None:
+    """From now on the new machine is the one, and a home that moved is where it moved to.
+
+    ``old``: the machine in whose place it is. Gives the id of the volume that has to be the home;
+    None where any will do. Raises EC2Error.
+    """
+    if old is not None:
+        await take_over(fleet, config, owner, old, move.copy.zone if move else None)
+    if move is not None:
+        await relocation.take_effect(fleet, move)
+        return move.copy.id
+    return old.home_volume_id if old else None
 
 
 async def end_replaced(fleet: Fleet, owner: Owner) -> None:

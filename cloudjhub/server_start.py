@@ -100,7 +100,7 @@ class ServerStart:
         try:
             instance, session = await self._let_in(config, machine, known)
             try:
-                home = await self._takes_over(config, fleet, machine)
+                home = await renewal.succeed(fleet, config, owner, machine.replaces, machine.move)
                 instance = await make_mine(
                     fleet,
                     owner,
@@ -125,22 +125,6 @@ class ServerStart:
         zones = await fleet.zones(config.subnet_ids)
         return launch_kinds(config, image, zones, instance_type=self._wanted.instance_type)
 
-    async def _takes_over(
-        self, config: ClusterConfig, fleet: Fleet, machine: Machine
-    ) -> str | None:
-        """From now on the new machine is the one, and a home that moved is where it is.
-
-        Id of the volume that has to be its home; None: no other machine had one.
-        """
-        old, move = machine.replaces, machine.move
-        if old is not None:
-            zone = move.copy.zone if move else None
-            await renewal.take_over(fleet, config, self._wanted.owner, old, zone)
-        if move is not None:
-            await relocation.take_effect(fleet, move)
-            return move.copy.id
-        return old.home_volume_id if old else None
-
     async def _let_in(
         self, config: ClusterConfig, machine: Machine, known: Known
     ) -> tuple[Instance, remote.Session]:
@@ -161,7 +145,7 @@ class ServerStart:
     ) -> remote.Session:
         """Log in. A machine that boots speaks before it lets anyone in (pam_nologin, keys that
         cloud-init has yet to write), so a refusal counts only after a while."""
-        pinned = _pinned(instance, known)
+        pinned = _pinned(instance, known) or self._cluster.spare_host_key(instance.id)
         target = remote.Target(
             host=instance.private_ip or "",
             port=config.worker_ssh_port,
@@ -177,6 +161,8 @@ class ServerStart:
                 return await self._connected(target, pinned)
             except HostKeyChanged:
                 log.error("%s of %s shows a changed host key", instance.id, self._wanted.owner)
+                if not has_owner(instance.tags):
+                    (await self._cluster.fleet()).spares.condemn(instance.id)
                 raise
             except passing as error:
                 if time.monotonic() + pause > deadline:

@@ -11,8 +11,8 @@ from collections import defaultdict, deque
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from cloudjhub.ec2_values import HOME_DEVICE, Image, Instance, Volume
-from cloudjhub.errors import NoCapacity, NotFound, WrongState
+from cloudjhub.ec2_values import HOME_DEVICE, Image, Instance, Snapshot, Volume
+from cloudjhub.errors import BadLaunch, NoCapacity, NotFound, WrongState
 from cloudjhub.naming import CLUSTER_TAG, ROLE_TAG, Owner
 
 NEXT_STATE = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
@@ -33,6 +33,10 @@ class FakeEC2:
         self.held: set[str] = set()  # these stay in their state
         self.failures = defaultdict(deque)  # action -> exceptions for its next calls
         self.gates: dict[str, threading.Event] = {}  # action -> what its calls wait for
+        self.subnets: dict[str, str] = {}  # zone of each; others are in z
+        self.rooms: dict[tuple[str, str], int] = {}  # machines left of a type in a zone
+        self.contents: dict[str, str] = {}  # what is on a volume or snapshot
+        self.copies: dict[str, Snapshot] = {}
         self.shown = None  # what a listing makes of the machines; None: shows them as they are
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
@@ -58,12 +62,12 @@ class FakeEC2:
         self.machines[machine.id] = machine
         return machine
 
-    def add_disk(self, *, attached_to=None, age_seconds=0.0, tags=None) -> Volume:
+    def add_disk(self, *, attached_to=None, age_seconds=0.0, tags=None, zone="z") -> Volume:
         """A volume that is there already."""
         volume = Volume(
             id=f"vol-{next(self._numbers):08x}",
             state="in-use" if attached_to else "available",
-            zone="z",
+            zone=zone,
             size_gib=1,
             created_at=datetime.now(timezone.utc) - timedelta(seconds=age_seconds),
             attached_to=attached_to,
@@ -129,8 +133,12 @@ class FakeEC2:
         with self._lock:
             wanted = arguments["MaxCount"]
             granted = wanted if self.capacity is None else min(wanted, self.capacity)
+            kind = (arguments["InstanceType"], self.subnets.get(arguments["SubnetId"], "z"))
+            granted = min(granted, self.rooms.get(kind, granted))
             if granted == 0:
                 raise NoCapacity("No more.", action="RunInstances", code="Insufficient")
+            if kind in self.rooms:
+                self.rooms[kind] -= granted
             if self.capacity is not None:
                 self.capacity -= granted
             machine_tags, disk_tags = (
@@ -141,14 +149,20 @@ class FakeEC2:
                 disk["DeviceName"] == HOME_DEVICE for disk in arguments["BlockDeviceMappings"]
             )
             machines = [self.add("pending", tags=machine_tags) for _ in range(granted)]
+            for machine in machines:
+                self.change(machine.id, instance_type=kind[0], zone=kind[1])
             for machine in machines if home else []:
-                disk = self.add_disk(attached_to=machine.id, tags=disk_tags)
+                disk = self.add_disk(attached_to=machine.id, tags=disk_tags, zone=kind[1])
                 self.change(machine.id, volumes={HOME_DEVICE: disk.id})
             # As EC2 does: the answer shows no disks yet.
-            return [replace(machine, volumes={}) for machine in machines]
+            return [replace(self.machines[machine.id], volumes={}) for machine in machines]
 
     def start(self, instance_ids):
         self._called("start", list(instance_ids))
+        for instance_id in instance_ids:
+            machine = self.machines.get(instance_id)
+            if machine and self.rooms.get((machine.instance_type, machine.zone)) == 0:
+                raise NoCapacity("No more.", action="StartInstances", code="Insufficient")
         return self._all_or_none(instance_ids, MAY_START, {"stopped": "pending"})
 
     def stop(self, instance_ids, *, force=False):
@@ -189,8 +203,50 @@ class FakeEC2:
                 kept = {key: value for key, value in merged.items() if value is not None}
                 shelf[resource_id] = replace(shelf[resource_id], tags=kept)
 
+    def zones(self, subnet_ids):
+        self._called("zones", list(subnet_ids))
+        return {each: self.subnets.get(each, "z") for each in subnet_ids}
+
+    def modify_type(self, instance_id, instance_type):
+        self._called("modify-type", instance_id, instance_type)
+        if self.machines[instance_id].state != "stopped":
+            raise WrongState("Busy.", action="?", code="IncorrectInstanceState")
+        self.change(instance_id, instance_type=instance_type)
+
+    def snapshots(self):
+        self._called("list-snapshots")
+        listed = list(self.copies.values())
+        for snapshot in listed:
+            self.copies[snapshot.id] = replace(snapshot, state="completed")
+        return listed
+
+    def create_snapshot(self, arguments):
+        self._called("snapshot", dict(arguments))
+        snapshot = Snapshot(
+            id=f"snap-{next(self._numbers):08x}",
+            state="pending",
+            volume_id=arguments["VolumeId"],
+            tags=_born_tags(arguments),
+        )
+        self.contents[snapshot.id] = self.contents.get(snapshot.volume_id, "")
+        self.copies[snapshot.id] = snapshot
+        return snapshot
+
+    def create_volume(self, arguments):
+        self._called("create-volume", dict(arguments))
+        disk = self.add_disk(tags=_born_tags(arguments), zone=arguments["AvailabilityZone"])
+        self.contents[disk.id] = self.contents[arguments["SnapshotId"]]
+        self.disks[disk.id] = replace(disk, snapshot_id=arguments["SnapshotId"])
+        return replace(self.disks[disk.id], state="creating")
+
+    def delete_snapshot(self, snapshot_id):
+        self._called("delete-snapshot", snapshot_id)
+        del self.copies[snapshot_id]
+
     def attach(self, volume_id, instance_id, device):
         self._called("attach", volume_id, instance_id, device)
+        if self.disks[volume_id].zone != self.machines[instance_id].zone:
+            raise BadLaunch("Zone.", action="AttachVolume", code="InvalidVolume.ZoneMismatch")
         if self.disks[volume_id].state != "available":
             raise WrongState("In use.", action="AttachVolume", code="VolumeInUse")
         self.disks[volume_id] = replace(
@@ -206,6 +262,11 @@ class FakeEC2:
     def delete_volume(self, volume_id):
         self._called("delete-volume", volume_id)
         del self.disks[volume_id]
+
+
+def _born_tags(arguments):
+    (born,) = arguments["TagSpecifications"]
+    return {tag["Key"]: tag["Value"] for tag in born["Tags"]}
 
 
 async def called(ec2, action, times=1):
