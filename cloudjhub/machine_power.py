@@ -66,7 +66,8 @@ class Power:
             instance = await self._beside(home, [replace(kind, home_gib=0) for kind in kinds])
         self.launched_id = instance.id
         self.born_with_home = bool(kinds[0].home_gib) and home is None
-        self.on_at = time.monotonic()
+        # One that let the hub in before does not boot: if it is silent, something is wrong with it.
+        self.on_at = None if self._fleet.spares.is_ready(instance) else time.monotonic()
         return instance
 
     def _was_taken_back(self, ended: Instance) -> None:

@@ -75,6 +75,7 @@ class Admission:
         self._under_way: dict[Owner, _Admitted] = {}
         self._held: dict[Owner, float] = {}
         self._account_full: _AccountFull | None = None
+        self.for_pool = 0  # machines that the pool is having launched or started just now
         self._review_due = False
         self._task: asyncio.Task[None] | None = None
         metrics.watch("machines_limit", self, Admission._limit_shown)
@@ -169,7 +170,7 @@ class Admission:
         """Places that are taken, or will be by those who were admitted."""
         begun = sum(not admitted.for_spare for admitted in self._under_way.values())
         unseen = sum(self._is_unseen(owner) for owner in list(self._held))
-        return len(self._fleet.view.up()) + begun + unseen
+        return len(self._fleet.view.up()) + begun + unseen + self.for_pool
 
     def _is_unseen(self, owner: Owner) -> bool:
         """Whether a machine that was powered on for the owner is not shown as up (any more).

@@ -16,7 +16,12 @@ def wanted_now(config: ClusterConfig, moment: datetime) -> int:
 
 
 def aim(
-    config: ClusterConfig, shapes: tuple[str, ...], moment: datetime, boot_seconds: float | None
+    config: ClusterConfig,
+    shapes: tuple[str, ...],
+    moment: datetime,
+    boot_seconds: float | None,
+    *,
+    room: int | None = None,
 ) -> Aim:
     """Ahead by what a boot takes, so that machines are ready when their hours begin.
 
@@ -32,4 +37,5 @@ def aim(
         stopped=config.pool_state == "stopped",
         shapes=shapes,
         oldest_seconds=config.pool_spare_hours * 3600.0,
+        room=room,
     )

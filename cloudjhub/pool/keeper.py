@@ -135,7 +135,8 @@ class Keeper:
 
     def _aim(self, config: ClusterConfig, kinds: tuple[LaunchSpec, ...]) -> Aim:
         shapes = tuple(kind.shape for kind in kinds)
-        return aim(config, shapes, self._now(), self._watch.boot_seconds)
+        room = self._fleet.admission.room()
+        return aim(config, shapes, self._now(), self._watch.boot_seconds, room=room)
 
     def _spares(self) -> list[Instance]:
         spares = self._fleet.spares
@@ -174,11 +175,15 @@ class Keeper:
             spares.withhold(instance_id)
 
     async def _carry_out(self, steps: Steps, kinds: tuple[LaunchSpec, ...]) -> None:
-        await asyncio.gather(
-            *(self._switch(self._fleet.stop, instance_id) for instance_id in steps.stop),
-            *(self._switch(self._fleet.start, instance_id) for instance_id in steps.start),
-            self._refill(steps.launch, kinds),
-        )
+        self._fleet.admission.for_pool = steps.launch + len(steps.start)
+        try:
+            await asyncio.gather(
+                *(self._switch(self._fleet.stop, instance_id) for instance_id in steps.stop),
+                *(self._switch(self._fleet.start, instance_id) for instance_id in steps.start),
+                self._refill(steps.launch, kinds),
+            )
+        finally:
+            self._fleet.admission.for_pool = 0
 
     async def _switch(self, how: Callable[[str], Awaitable[None]], instance_id: str) -> None:
         try:

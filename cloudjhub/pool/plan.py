@@ -34,6 +34,7 @@ class Aim:
     stopped: bool  # POOL_STATE
     shapes: tuple[str, ...]
     oldest_seconds: float
+    room: int | None = None  # machines that may be powered on now; None: any number
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ def next_steps(spares: Sequence[Spare], aim: Aim) -> Steps:
     extra, replaced = _renewal(kept, aim)
     kept = [spare for spare in kept if spare.id not in replaced]
     staying = frozenset(spare.id for spare in kept)
+    off = () if aim.stopped else tuple(s.id for s in kept if s.stage == "stopped")
+    start = off[: aim.room]
+    launch = max(0, aim.count - len(usable)) or extra
     return Steps(
-        launch=max(0, aim.count - len(usable)) or extra,
-        start=tuple(s.id for s in kept if s.stage == "stopped" and not aim.stopped),
+        launch=launch if aim.room is None else min(launch, aim.room - len(start)),
+        start=start,
         stop=tuple(s.id for s in kept if s.stage == "ready" and aim.stopped),
         end=(*replaced, *(s.id for s in spares if s.kept and s.id not in {*staying, *replaced})),
         keep=staying,

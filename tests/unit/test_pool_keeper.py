@@ -15,6 +15,7 @@ from cloudjhub.errors import (
     NotPermitted,
     QuotaReached,
 )
+from cloudjhub.fleet.admission import Limit
 from cloudjhub.fleet.upkeep import Upkeep
 from cloudjhub.launch_spec import launch_spec
 from cloudjhub.naming import SHAPE_TAG, Owner, owner_tags
@@ -35,6 +36,7 @@ class Pool:
         self.slow: set[str] = set()
         self.keys: dict[str, str] = {}
         self.configure(POOL=2)
+        fleet.admission._limit = lambda: Limit(self.config.max_machines)
         self.keeper = self.another()
 
     def configure(self, **changes):
@@ -263,6 +265,17 @@ async def test_machines_that_never_come_up_are_not_replaced_without_end(pool, ec
         pool.pass_by(seconds=901)
         await pool.round()
     assert pool.keeper.counts()["ready"] == 1
+
+
+async def test_the_limit_of_the_cluster_wins_and_users_win_over_the_pool(pool, fleet, ec2):
+    pool.configure(POOL=5, MAX_MACHINES=3)
+    ec2.add(tags=owner_tags(BOB))
+    await pool.see()
+    await pool.round(3)
+    assert pool.launched() == [2]
+    await fleet.tag([(await fleet.launch(pool.spec, ADA)).id], owner_tags(ADA))
+    await pool.round(2)
+    assert pool.launched() == [2] and len(pool.free()) == 1
 
 
 # -- shrinking

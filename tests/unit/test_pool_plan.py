@@ -92,6 +92,20 @@ def test_there_are_never_more_than_the_most():
     assert done(next_steps(spares(*["ready"] * 4), small)) == {"end": ["c", "d"]}
 
 
+@pytest.mark.parametrize(
+    ("room", "steps"),
+    [
+        (None, {"start": ["b", "c"], "launch": 2}),
+        (3, {"start": ["b", "c"], "launch": 1}),
+        (1, {"start": ["b"]}),
+        (0, {}),
+    ],
+)
+def test_no_more_are_powered_on_than_the_cluster_may_have(room, steps):
+    five = replace(AIM, count=5, keep=5, room=room)
+    assert done(next_steps(spares("ready", "stopped", "stopped"), five)) == steps
+
+
 def test_a_pool_of_none_goes():
     none = replace(AIM, count=0, keep=0)
     assert done(next_steps(spares("ready", "stopped"), none)) == {"end": ["a", "b"]}
