@@ -49,10 +49,10 @@ class Meter:
         self._due = 0.0
         self._ticks = array("d")  # when one came and how late it was, by turns
         self._stalls: list[dict[str, Any]] = []
-        self._before = _Used.now(self._schedstat)
+        self._before = _Used.now(self._schedstat, 0.0)
         self._stacks: Counter[str] = Counter()
         self._seen = self._ours = 0
-        self._longest = self._began = 0.0
+        self._own = 0.0  # CPU of the watching thread
 
     def start(self) -> None:
         """Begin; called in the loop's thread."""
@@ -66,7 +66,7 @@ class Meter:
         self._loop.call_at(self._loop.time() + TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
-        now, used = time.monotonic(), _Used.now(self._schedstat)
+        now, used = time.monotonic(), _Used.now(self._schedstat, self._own)
         late = max(0.0, now - self._due)
         self._ticks.extend((now, late))
         if late > STALL_SECONDS:
@@ -99,6 +99,7 @@ class Meter:
             elif now - written > 1.0:
                 written = now
                 self._write(now)
+            self._own = time.thread_time()
 
     def _look(self) -> None:
         frame = sys._current_frames().get(self._thread_id)
@@ -122,23 +123,26 @@ class Meter:
 
 
 class _Used:
-    """CPU that the loop's thread and all threads have had, and how long it waited for a core."""
+    """CPU of the loop's thread and of the others, and how long the former waited for a core."""
 
-    def __init__(self, loop: float, process: float, queued: float):
+    def __init__(self, loop: float, threads: float, queued: float):
         self._loop = loop
-        self._process = process
+        self._threads = threads
         self._queued = queued
 
     @classmethod
-    def now(cls, schedstat: int) -> "_Used":
+    def now(cls, schedstat: int, watcher: float) -> "_Used":
         """Called in the loop's thread; the second field is nanoseconds in a core's queue."""
         queued = int(os.pread(schedstat, 80, 0).split()[1]) / 1e9
-        return cls(time.thread_time(), time.process_time(), queued)
+        loop = time.thread_time()
+        return cls(loop, time.process_time() - loop - watcher, queued)
 
     def since(self, before: "_Used") -> dict[str, float]:
-        loop = self._loop - before._loop
-        threads = max(0.0, self._process - before._process - loop)
-        return {"loop": loop, "threads": threads, "queued": self._queued - before._queued}
+        return {
+            "loop": self._loop - before._loop,
+            "threads": max(0.0, self._threads - before._threads),
+            "queued": self._queued - before._queued,
+        }
 
 
 def _is_ours(frame: FrameType | None) -> bool:

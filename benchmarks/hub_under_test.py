@@ -66,17 +66,28 @@ class HubUnderTest:
         """How late the hub's loop was between two times (time.monotonic)."""
         return meter_file.read(self.demo.folder / METER_FILE, began, ended)
 
-    def ssh_logins(self) -> int:
-        """SSH connections that machines have let in since the benchmark began."""
+    def ssh(self) -> "SSH":
+        """What SSH servers have seen since the benchmark began."""
         if self.demo.ec2.variant == "standin":
-            return sum(record["logins"] for record in stand_ins(self.demo))
+            records = self.demo.ec2.servers()
+            logins = sum(record["logins"] for record in records)
+            return SSH(logins, sum(record["contacts"] for record in records) - logins)
         machines = [machine for _, machine in self.demo.ec2.machines.on()]
-        return sum(machine.console().count("Accepted publickey") for machine in machines)
+        return SSH(sum(machine.console().count("Accepted publickey") for machine in machines))
 
 
-def stand_ins(demo: Demo) -> list[dict[str, Any]]:
-    """What the stand-in machines say of themselves: who logged in, whose server runs."""
-    return demo.ec2.machines.kind.standins.order("records")
+@dataclass(frozen=True)
+class SSH:
+    """Connections that became a login, and those that only heard the server's first word.
+
+    The latter are not counted by real SSH servers: 0.
+    """
+
+    logins: int
+    probes: int = 0
+
+    def __sub__(self, before: "SSH") -> "SSH":
+        return SSH(self.logins - before.logins, self.probes - before.probes)
 
 
 @asynccontextmanager

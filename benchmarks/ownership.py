@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import aiohttp
-from hub_under_test import stand_ins
 
 from cloudjhub import remote
 from cloudjhub.demo.stack import Demo
@@ -65,7 +64,7 @@ def _asked(demo: Demo) -> Callable[[Instance], list[str]]:
         return lambda machine: _owners_of_servers(demo.server_config, machine)
     running = {
         record["instance_id"]: [_owner(record["running"])] if record["running"] else []
-        for record in stand_ins(demo)
+        for record in demo.ec2.servers()
     }
     return lambda machine: running.get(machine.id, [])
 

@@ -6,17 +6,20 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from hub_under_test import HubUnderTest
 
+from cloudjhub import remote
 from cloudjhub.config import ClusterConfig, load
 from cloudjhub.demo.stack import Demo
 from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import TimedOut
+from cloudjhub.errors import MachineNotAnswering, TimedOut
 from cloudjhub.launch_spec import launch_spec, run_arguments
-from cloudjhub.naming import Owner, instance_name, owner_tags
+from cloudjhub.naming import HOST_KEY_TAG, Owner, instance_name, owner_tags
+from cloudjhub.remote_values import Target
 
 DEADLINE_SECONDS = 300.0
 KEEPER_ROUNDS_SECONDS = 12.0  # two of its rounds
@@ -62,7 +65,8 @@ class Stopped(New):
 class Pool(New):
     """They are new, and as many machines as there are people run already, kept by the pool.
 
-    What is taken is not replaced while it is measured, as at the end of the pool's hours.
+    What is taken is not replaced while it is measured: by then the pool's hours have ended, and
+    what is left over is kept as the next ones begin soon.
     """
 
     @property
@@ -72,13 +76,21 @@ class Pool(New):
 
     async def prepare(self, hub: HubUnderTest) -> None:
         await _until(lambda: _ready_spares(hub.demo) >= len(self.names), "the pool to be full")
-        hub.demo.folder.write("server_config.json", {**hub.demo.server_config, "POOL_MAX": 0})
+        later = {"POOL": _hours_to_come(len(self.names))}
+        hub.demo.folder.write("server_config.json", {**hub.demo.server_config, **later})
         await asyncio.sleep(KEEPER_ROUNDS_SECONDS)
         # The buckets are full again, as they are an hour later.
         hub.demo.ec2.faults.throttle(True)
 
 
 KINDS: dict[str, type[New]] = {"new": New, "stopped": Stopped, "pool": Pool}
+
+
+def _hours_to_come(count: int) -> dict[str, int]:
+    """A timetable in which nothing is wanted now, but within a quarter of an hour."""
+    begin = datetime.now(timezone.utc) + timedelta(minutes=12)
+    end = begin + timedelta(hours=1)
+    return {f"* {begin:%H:%M}-{end:%H:%M} UTC": count}
 
 
 def _ready_spares(demo: Demo) -> int:
@@ -98,7 +110,8 @@ def _make_stopped(demo: Demo, names: Sequence[str]) -> None:
     _until_all(ec2, ids, lambda machine: machine.state == "running" and machine.home_volume_id)
     machines = {machine.id: machine for machine in ec2.instances()}
     for name, instance_id in zip(names, ids, strict=True):
-        _give(ec2, config, machines[instance_id], Owner(name))
+        machine = machines[instance_id]
+        _give(ec2, config, machine, Owner(name), _fingerprint(demo, config, machine))
     ec2.stop(ids)
     _until_all(ec2, ids, lambda machine: machine.state == "stopped")
 
@@ -108,10 +121,34 @@ def _launched(ec2: EC2, config: ClusterConfig, count: int) -> list[Instance]:
     return ec2.run(run_arguments(spec, count=count, client_token=uuid.uuid4().hex))
 
 
-def _give(ec2: EC2, config: ClusterConfig, machine: Instance, owner: Owner) -> None:
-    name = {"Name": instance_name(config.cluster_name, owner)}
+def _give(
+    ec2: EC2, config: ClusterConfig, machine: Instance, owner: Owner, fingerprint: str
+) -> None:
     assert machine.home_volume_id is not None
-    ec2.tag([machine.id, machine.home_volume_id], {**owner_tags(owner), **name})
+    name = instance_name(config.cluster_name, owner)
+    tags = {**owner_tags(owner), "Name": name, HOST_KEY_TAG: fingerprint}
+    ec2.tag([machine.id, machine.home_volume_id], tags)
+
+
+def _fingerprint(demo: Demo, config: ClusterConfig, machine: Instance) -> str:
+    """Of the machine's host key: stand-ins' are known, others are asked."""
+    if stand_ins := demo.ec2.machines.kind.standins:
+        return stand_ins.fingerprint(machine.id)
+    target = Target(
+        machine.private_ip or "",
+        config.worker_ssh_port,
+        config.worker_username,
+        config.worker_key_file,
+    )
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            with remote.connect(target, timeout_seconds=10) as session:
+                return session.fingerprint
+        except MachineNotAnswering:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def _until_all(ec2: EC2, ids: Sequence[str], holds: Callable[[Instance], object]) -> None:

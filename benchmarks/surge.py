@@ -105,7 +105,7 @@ async def _press(plan: Plan, hub: HubUnderTest, busy: float) -> Outcome:
     demo, way = hub.demo, hub.setup.way
     demo.ec2.reset_calls()
     forget_peak(hub.hub_pid)
-    memory, logins = memory_mib(hub.hub_pid), hub.ssh_logins()
+    memory, ssh = memory_mib(hub.hub_pid), hub.ssh()
     used, ticks, load = hub.usage(), cpu_ticks(), os.getloadavg()[0]
     rush = await hub.crowd.start(
         plan.names, deadline_seconds=plan.deadline(way), over_seconds=plan.over_seconds
@@ -116,7 +116,7 @@ async def _press(plan: Plan, hub: HubUnderTest, busy: float) -> Outcome:
         rush=rush,
         calls=demo.ec2.calls(),
         usage=hub.usage() - used,
-        ssh_logins=hub.ssh_logins() - logins,
+        ssh=hub.ssh() - ssh,
         memory_before_mib=memory,
         memory_peak_mib=memory_mib(hub.hub_pid, peak=True),
         seconds=ended - rush.began,

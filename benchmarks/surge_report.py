@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench import table
 from crowd import Rush
-from hub_under_test import WAYS
+from hub_under_test import SSH, WAYS
 from meter_file import Lateness
 from usage import Usage
 
@@ -21,7 +21,7 @@ class Outcome:
     rush: Rush
     calls: dict[str, dict[str, int]]  # EC2 action -> ok, throttled, error
     usage: Usage
-    ssh_logins: int
+    ssh: SSH
     memory_before_mib: float
     memory_peak_mib: float
     seconds: float  # from the first click until the last user is ready or has failed
@@ -74,8 +74,8 @@ def one_way(outcome: Outcome) -> str:
         f"{outcome.busy_before:.0%} before, load before {outcome.load_before:.1f}",
         f"hub's memory: {outcome.memory_before_mib:.0f} MiB before, "
         f"{outcome.memory_peak_mib:.0f} MiB at most",
-        f"SSH logins: {outcome.ssh_logins}",
-        *_stalls(outcome.lateness),
+        f"SSH logins: {outcome.ssh.logins}, probes for a first word: {outcome.ssh.probes}",
+        *stall_lines(outcome.lateness),
         *_doubles(outcome),
         *_failures(rush),
     ]
@@ -95,7 +95,8 @@ def _times(rush: Rush) -> list[str]:
     return lines
 
 
-def _stalls(lateness: Lateness | None) -> list[str]:
+def stall_lines(lateness: Lateness | None) -> list[str]:
+    """How late the loop was, the worst stalls, where the loop was found."""
     if lateness is None:
         return []
     lines = [
@@ -171,7 +172,7 @@ COLUMNS: dict[str, _Column] = {
     "p99": _at(0.99),
     "max, s": _at(1.0),
     "EC2 calls (throttled)": _calls,
-    "SSH": lambda outcome: str(outcome.ssh_logins) if outcome.way != "nothing" else "-",
+    "SSH": lambda outcome: str(outcome.ssh.logins) if outcome.way != "nothing" else "-",
     "hub CPU, s": lambda outcome: f"{outcome.usage.hub:.1f}",
     "hub peak, MiB": lambda outcome: f"{outcome.memory_peak_mib:.0f}",
     "stalls max / p99, ms": _late,
