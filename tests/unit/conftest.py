@@ -7,7 +7,7 @@ import threading
 import pytest
 from unit.fake_ec2 import FakeEC2
 from unit.listings import Clock, Listings
-from unit.worlds import World, quick_plan
+from unit.worlds import TYPES, World, Y, Z, quick_plan
 
 from cloudjhub import machine as machine_module
 from cloudjhub import machine_power
@@ -149,6 +149,20 @@ def config_values(tmp_path):
 def config(config_values):
     """A valid configuration."""
     return ClusterConfig.model_validate(config_values)
+
+
+@pytest.fixture
+def two_zones(config_values, ec2):
+    """A configuration with several types in two zones."""
+    ec2.subnets = {Z: "z", Y: "y"}
+    return ClusterConfig.model_validate(
+        {
+            **config_values,
+            "WORKER_INSTANCE_TYPE": TYPES,
+            "WORKER_INSTANCE_TYPE_CHOICES": ["g5.xlarge"],
+            "SUBNET_ID": [Z, Y],
+        }
+    )
 
 
 @pytest.fixture

@@ -6,30 +6,12 @@ from dataclasses import replace
 import pytest
 from unit.fake_ec2 import all_of, students
 from unit.listings import Clock
-from unit.worlds import ADA, homes_asked_for, quick_plan
+from unit.worlds import ADA, TYPES, Y, Z, homes_asked_for, quick_plan
 
 from cloudjhub import capacity as capacity_module
-from cloudjhub.config import ClusterConfig
 from cloudjhub.errors import BadLaunch, EC2Error, NoCapacity, NoFreeAddress, QuotaReached
 from cloudjhub.launch_spec import launch_kinds, types_to_start
 from cloudjhub.naming import owner_tags
-
-Z, Y = "subnet-00000001", "subnet-00000002"
-TYPES = ["t3.medium", "t3a.medium", "t2.medium"]
-
-
-@pytest.fixture
-def two_zones(config_values, ec2):
-    """A configuration with three types in two zones."""
-    ec2.subnets = {Z: "z", Y: "y"}
-    return ClusterConfig.model_validate(
-        {
-            **config_values,
-            "WORKER_INSTANCE_TYPE": TYPES,
-            "WORKER_INSTANCE_TYPE_CHOICES": ["g5.xlarge"],
-            "SUBNET_ID": [Z, Y],
-        }
-    )
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ from cloudjhub.naming import Owner
 from cloudjhub.progress import StartReport, UsualTimes
 
 ADA, BOB = Owner("ada"), Owner("bob")
+#: what the configuration ``two_zones`` has: types, and subnets in the zones z and y
+TYPES = ["t3.medium", "t3a.medium", "t2.medium"]
+Z, Y = "subnet-00000001", "subnet-00000002"
 
 
 class World:
@@ -57,8 +60,7 @@ def quick_plan(config, image, owner=ADA) -> Plan:
     """The owner's start, with little patience on a clock that is the test's."""
 
     async def kinds():
-        zones = {"subnet-00000001": "z", "subnet-00000002": "y"}
-        return launch_kinds(config, image, {config.subnet_id: "z", **zones})
+        return launch_kinds(config, image, {config.subnet_id: "z", Z: "z", Y: "y"})
 
     return Plan(
         owner=owner,
