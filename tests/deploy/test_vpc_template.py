@@ -52,7 +52,8 @@ def test_both_subnets_have_their_way_out(endpoint: str) -> None:
     stack = stacks.describe_stacks(StackName="network")["Stacks"][0]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     ids = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    assert ids.keys() == {"VpcId", "PrivateSubnetId", "PublicSubnetId"}
+    assert ids.keys() == {"VpcId", "PrivateSubnetId", "PrivateSubnetIds", "PublicSubnetId"}
+    assert ids["PrivateSubnetIds"] == ids["PrivateSubnetId"]
 
     subnets = {
         subnet["SubnetId"]: subnet
@@ -67,9 +68,25 @@ def test_both_subnets_have_their_way_out(endpoint: str) -> None:
     made = {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
         for resource in stacks.describe_stack_resources(StackName="network")["StackResources"]
+        if resource  # moto lists what its condition leaves out, as nothing
     }
     assert default_route(ec2, made["PublicRoutes"])["GatewayId"].startswith("igw-")
     assert default_route(ec2, made["PrivateRoutes"])["NatGatewayId"].startswith("nat-")
+
+
+@pytest.mark.slow
+def test_a_second_zone_is_named_beside_the_first(endpoint: str) -> None:
+    stacks, ec2 = client("cloudformation", endpoint), client("ec2", endpoint)
+    zones = {"AvailabilityZone": f"{REGION}b", "SecondAvailabilityZone": f"{REGION}c"}
+    said = [{"ParameterKey": key, "ParameterValue": zone} for key, zone in zones.items()]
+    stacks.create_stack(StackName="two", TemplateBody=TEMPLATE.read_text(), Parameters=said)
+    stack = stacks.describe_stacks(StackName="two")["Stacks"][0]
+    ids = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    first, second = ids["PrivateSubnetIds"].split(",")
+    assert first == ids["PrivateSubnetId"]
+    described = ec2.describe_subnets(SubnetIds=[first, second])["Subnets"]
+    where = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in described}
+    assert where == {first: f"{REGION}b", second: f"{REGION}c"}
 
 
 def default_route(ec2, table_id: str) -> dict[str, str]:
@@ -88,4 +105,5 @@ def test_each_subnet_has_its_own_table() -> None:
         for resource in resources
         if resource["Type"] == "AWS::EC2::SubnetRouteTableAssociation"
     }
-    assert pairs == {"PublicSubnet": "PublicRoutes", "PrivateSubnet": "PrivateRoutes"}
+    private = {"PrivateSubnet": "PrivateRoutes", "SecondPrivateSubnet": "PrivateRoutes"}
+    assert pairs == {"PublicSubnet": "PublicRoutes"} | private
