@@ -30,7 +30,6 @@ _OLDEST_VIEW_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 900.0
 _DEAD_BOOTS = 3  # in a row, until it is rather the AMI's fault
-_ERA_SECONDS = 600.0
 _ALIVE = ("pending", "running", "stopping", "stopped")
 
 
@@ -74,7 +73,7 @@ class Keeper:
         self._kept: frozenset[str] = frozenset()
         self._pause_seconds = 0.0
         self._not_before: datetime | None = None
-        self._refusals = 0
+        self._attempt = 0
         self._complaint = ""
         self._fleet.spares.keep_for_pool(Everything())
         metrics.watch("pool_wanted", self, Keeper.wanted)
@@ -213,7 +212,7 @@ class Keeper:
             await self._launch(count, kinds)
         except EC2Error as error:
             # Where no answer came the machines may have, and the same token finds them.
-            self._refusals += not isinstance(error, EC2Unreachable)
+            self._attempt += not isinstance(error, EC2Unreachable)
             self._pause(str(error))
         else:
             self._pause_seconds, self._complaint = 0.0, ""
@@ -227,6 +226,7 @@ class Keeper:
                 raise
             await self._launch(count, tuple(others))
         else:
+            self._attempt += not launched
             log.info("Launched %d of %d spares", len(launched), count)
 
     def _is_refused(self, kind: LaunchSpec) -> bool:
@@ -234,8 +234,7 @@ class Keeper:
 
     def _token(self, kind: LaunchSpec) -> str:
         known = [machine.id for machine in self._fleet.view.all()]
-        era = int(self._now().timestamp() // _ERA_SECONDS)
-        return refill_token(self._fleet.cluster, f"{kind.shape} {self._refusals}", known, era)
+        return refill_token(self._fleet.cluster, kind.shape, known, self._attempt)
 
     def _is_paused(self) -> bool:
         return self._not_before is not None and self._now() < self._not_before

@@ -98,24 +98,29 @@ async def test_a_pool_that_is_changed_in_the_file_grows_and_shrinks(site):
     assert shrunk.keys() < grown.keys()
 
 
-async def test_a_hub_killed_while_it_refills_has_the_right_number_in_the_end(site):
+async def test_a_hub_killed_while_it_refills_has_the_right_number_in_the_end(no_faults):
+    """The next hub is shown nothing of what the killed one launched, and asks for it again."""
+    site = no_faults
     before = await ready(site, 2)
     known = {machine["InstanceId"] for machine in await site.machines()}
+    site.ec2.faults.hold("pending")
+    site.ec2.faults.lag(3600)
+
+    def launches() -> int:
+        return site.ec2.calls()["RunInstances"]["ok"]
+
+    done = launches()
     with site.config(POOL=4):
-        site.ec2.faults.hold("pending")
-        try:
-
-            async def launched():
-                return len(await spares(site)) == 4
-
-            await site.until("two more to be launched", launched)
-            await site.demo.hub.crash()
-            await site.hub_again()
-        finally:
-            site.ec2.faults.let_go("pending")
+        await site.until("two more to be launched", lambda: launches() == done + 1)
+        await site.demo.hub.crash()
+        await site.hub_again()
+        await site.until("the next hub to ask for two more", lambda: launches() == done + 2)
+        site.ec2.faults.clear()
         after = await ready(site, 4)
     assert before.keys() < after.keys()
-    assert len({machine["InstanceId"] for machine in await site.machines()} - known) == 2
+    assert {machine["InstanceId"] for machine in await site.machines()} - known == (
+        after.keys() - before.keys()
+    )
     await ready(site, 2)
 
 

@@ -194,6 +194,25 @@ async def test_a_hub_that_died_before_the_answer_asks_for_the_same_machines(pool
     assert ec2.made("run")[2][0]["ClientToken"] != first
 
 
+async def test_machines_that_ended_long_ago_are_not_taken_for_new_ones(pool, ec2):
+    real_run, ended = ec2.run, []
+
+    def remembers_tokens(arguments):
+        if not ended:
+            ended.append(arguments["ClientToken"])
+        machines = real_run(arguments)
+        if arguments["ClientToken"] == ended[0]:
+            for machine in machines:
+                del ec2.machines[machine.id]  # an hour ago, and no listing shows them any more
+            return [replace(machine, state="terminated") for machine in machines]
+        return machines
+
+    ec2.run = remembers_tokens
+    await pool.round(3)
+    assert pool.launched() == [2, 2]
+    assert pool.keeper.counts()["ready"] == 2
+
+
 # -- refusals
 
 
