@@ -178,6 +178,9 @@ class Before:
             f"The hub restarts; {counted(running, 'machine')} of users and their servers run on.",
             "  What else the launch wrote stays: jupyterhub_config.d, Caddy, Node.js, the proxy.",
         ]
+        if lacking := provision.keys_it_lacks(self.server_config):
+            keys = ", ".join(lacking)
+            lines.append(f"  server_config.json gets the keys it lacks, with defaults: {keys}.")
         if self.postgresql:
             lines.append(
                 "  The hub's database is PostgreSQL, which is not put back if the new version "

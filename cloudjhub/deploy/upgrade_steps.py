@@ -19,6 +19,7 @@ from cloudjhub.deploy.desk import DONE, Desk, complain, say, wait_until
 from cloudjhub.deploy.findings import Finding, Refused
 from cloudjhub.deploy.provision import upgrade as provision
 from cloudjhub.deploy.provision.https import Https
+from cloudjhub.deploy.provision.shell import ProvisionError
 from cloudjhub.deploy.provision.wheel import build_wheel
 from cloudjhub.deploy.settings import ManagerLogin, Settings
 from cloudjhub.deploy.steps import worker_image
@@ -104,6 +105,7 @@ def act(
     if wanted.software:
         _allow(at, config["WORKER_AMI"], config)
         _software(session, manager)
+        _add_keys(session)
     if wanted.worker_ami or wanted.rebuild:
         former = config["WORKER_AMI"]
         used = {former, *provision.used_amis(session)}
@@ -123,6 +125,17 @@ def _software(session: remote.Session, manager: MachineFound) -> None:
     say("Building cloudjhub from this checkout ...")
     versions = provision.upgrade_hub(session, build_wheel(), manager.private_ip or "", say)
     say(f"cloudJHub {versions['cloudjhub']} with JupyterHub {versions['jupyterhub']} answers.")
+
+
+def _add_keys(session: remote.Session) -> None:
+    """Where an operator looks for them; the new version knows them, so only now."""
+    lacking = provision.keys_it_lacks(provision.server_config(session))
+    if not lacking:
+        return
+    try:
+        provision.change_server_config(session, lacking)
+    except ProvisionError as error:  # the new version is there, whatever its file says
+        complain(f"note: {error.advice}")
 
 
 # -- what the manager may do

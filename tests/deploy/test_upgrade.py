@@ -14,6 +14,7 @@ from deploy.made_clusters import CHECKOUT, Made, Place
 from cloudjhub.deploy import upgrade, upgrade_steps
 from cloudjhub.deploy.provision import upgrade as provision
 from cloudjhub.deploy.provision.shell import ProvisionError
+from cloudjhub.deploy.provision.wheel import Wheel
 from cloudjhub.naming import OUTDATED_TAG, role_tags
 from cloudjhub.remote_values import Output
 
@@ -294,6 +295,28 @@ def test_what_an_upgrade_does_not_reach_is_said(operator: Operator):
     assert "What else the launch wrote stays" in out and "make a copy before (pg_dump)" in out
     _, out, _ = operator.upgrade("--worker-ami", made.ids["image"])
     assert "only state, size and architecture were looked at" in out
+
+
+@pytest.mark.slow
+def test_new_keys_are_added_and_those_that_are_there_are_left(operator: Operator, monkeypatch):
+    made = with_cluster(operator, [])
+    subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+    use_ami(operator, SUBNET_ID=subnets, POOL={"mon 08:50-10:00 UTC": 3}, MAX_MACHINES=40)
+    monkeypatch.setattr(upgrade_steps, "build_wheel", lambda: Wheel("cloudjhub.whl", b"wheel"))
+    before = operator.manager.config
+    code, out, err = operator.upgrade("--software", "--yes")
+    assert code == 0, err
+    assert "keys it lacks, with defaults: MOVE_HOMES, WHEN_FULL, POOL_STATE" in out
+    added = {"MOVE_HOMES": "ask", "WHEN_FULL": "queue", "POOL_STATE": "running"}
+    added |= {"POOL_MAX": 50, "POOL_SPARE_HOURS": 24}
+    assert operator.manager.config == before | added
+    name = f"cloudjhub-{made.name}-manager"
+    policy = operator.place.iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"]
+    # The role's policy has all subnets, and the rights of this version.
+    assert all(subnet in json.dumps(policy) for subnet in subnets)
+    assert "ec2:ModifyInstanceAttribute" in json.dumps(policy)
+    _, out, _ = operator.upgrade("--software")
+    assert "keys it lacks" not in out
 
 
 # -- what is refused before anything happens

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from cloudjhub.config import ClusterConfig
 from cloudjhub.deploy.provision.hub_files import CONFIG_FOLDER, CONFIG_PATH, SERVER_CONFIG_PATH
 from cloudjhub.deploy.provision.shell import (
     ProvisionError,
@@ -29,6 +30,17 @@ _USED = f"{_BASE}/worker-amis"
 _REQUIREMENTS = f"{_BASE}/worker-requirements.txt"
 _HUB = "jupyterhub:jupyterhub"
 _LOOK_SECONDS = 60.0
+
+#: keys of server_config.json that an operator would look for there
+NEW_KEYS = (
+    "move_homes",
+    "max_machines",
+    "when_full",
+    "pool",
+    "pool_state",
+    "pool_max",
+    "pool_spare_hours",
+)
 
 # Run with the manager's own Python, as the hub's account: what the hub would say of the file.
 _CHECK = (
@@ -96,6 +108,15 @@ def change_server_config(session: Session, changes: Mapping[str, Any]) -> None:
             log_tail=output.text[-2000:],
         )
     Shell(session, nobody).put(SERVER_CONFIG_PATH, text, mode="0600", owner=_HUB)
+
+
+def keys_it_lacks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys that came after the cluster was launched, with the hub's own defaults. Pure."""
+    return {
+        str(field.alias): field.default
+        for name, field in ClusterConfig.model_fields.items()
+        if name in NEW_KEYS and field.alias not in config
+    }
 
 
 def used_amis(session: Session) -> list[str]:
