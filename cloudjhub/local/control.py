@@ -37,6 +37,7 @@ FAULTS = (
     "vcpu_quota",
     "address_quota",
     "refuse",
+    "lose",
 )
 
 

@@ -10,6 +10,7 @@ from cloudjhub.local.authorization import Authorization
 from cloudjhub.local.calls import CallLog
 from cloudjhub.local.capacity import CapacityLimits
 from cloudjhub.local.faults import Faults
+from cloudjhub.local.folders import VolumeFolders
 from cloudjhub.local.images import Images
 from cloudjhub.local.lifecycle import Lifecycle
 from cloudjhub.local.machines.base import AttachedVolume, Machine, MachineSpec
@@ -50,6 +51,7 @@ class Engine:
         #: those of machines that boot; None with machines of other kinds
         self.disks = kind.booted.disks if kind.booted else None
         self.volumes = Volumes(self, state_dir / "volumes")
+        self.folders = VolumeFolders(self.volumes.folder, state_dir / "snapshots")
         self.images = Images(self)
         self.capacity = CapacityLimits(self)
         self.faults = Faults(self)

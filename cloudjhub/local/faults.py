@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,6 +44,8 @@ class Faults:
         self._hung: dict[str, bool] = {}
         self._dying: set[str] = set()
         self._orders: dict[str, Order] = {}
+        self._surprises: dict[str, Callable[[], None]] = {}
+        self._losses: dict[str, int] = {}
         self._buckets = Buckets() if engine.settings.throttle else None
 
     # -- orders --------------------------------------------------------------------------------
@@ -146,6 +149,20 @@ class Faults:
         with self._lock:
             self._orders[action] = Order(code, message, int(status), int(times))
 
+    def lose(self, action: str, times: int = 1) -> None:
+        """The next calls of an action are carried out, and nobody gets their answers."""
+        with self._lock:
+            self._losses[action] = int(times)
+
+    def surprise(self, action: str, work: Callable[[], None]) -> None:
+        """``work()`` is done right before the next call of an action is answered; Python only.
+
+        So what that call relies on has changed since its caller looked. It is called in another
+        thread, and may make calls of its own.
+        """
+        with self._lock:
+            self._surprises[action] = work
+
     # -- their end -----------------------------------------------------------------------------
 
     def clear(self) -> None:
@@ -160,6 +177,8 @@ class Faults:
             self.silence = None
             self._dying.clear()
             self._orders.clear()
+            self._surprises.clear()
+            self._losses.clear()
             self._buckets = Buckets() if settings.throttle else None
         with self._engine.lock:
             self._engine.capacity.slots = dict(settings.capacity)
@@ -180,6 +199,7 @@ class Faults:
             "vcpu_quota": limits.vcpu_quota,
             "address_quota": limits.address_quota,
             "refuse": {action: vars(order) for action, order in list(self._orders.items())},
+            "lose": dict(self._losses),
         }
 
     # -- what the rest of the local EC2 asks ---------------------------------------------------
@@ -195,6 +215,10 @@ class Faults:
     def before(self, action: str) -> None:
         """Refuses a call if that was ordered."""
         with self._lock:
+            surprise = self._surprises.pop(action, None)
+        if surprise:
+            surprise()
+        with self._lock:
             order = self._orders.get(action)
             if order is None:
                 return
@@ -202,6 +226,14 @@ class Faults:
             if order.times <= 0:
                 del self._orders[action]
         raise Refusal(order.code, order.message, status=order.status)
+
+    def loses(self, action: str) -> bool:
+        """Whether the answer of a call that was carried out is lost."""
+        with self._lock:
+            left = self._losses.pop(action, 0)
+            if left > 1:
+                self._losses[action] = left - 1
+        return left > 0
 
     def admit(self, action: str, *, narrowed: bool, instances: int) -> bool:
         buckets = self._buckets

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class Images:
     """Methods without an underscore are called with the engine's lock held.
 
-    Only machines that boot have something to copy; with the others images are names.
+    With machines that do not boot images are names, and a snapshot is the copy of a folder.
     """
 
     def __init__(self, engine: "Engine"):
@@ -31,7 +31,7 @@ class Images:
 
     def snapshot_made(self, snapshot: LocalSnapshot) -> None:
         snapshot.status = "pending"
-        self._engine.scheduler.after(0, self._make_snapshot, snapshot)
+        self._engine.stages.end("snapshot", self._make_snapshot, snapshot)
 
     def removed(self) -> None:
         """An image, a snapshot or a root volume is gone: so may be what it lay on."""
@@ -117,17 +117,14 @@ class Images:
 
     def _copy_volume(self, snapshot: LocalSnapshot) -> None:
         disks, attachment = self._engine.disks, snapshot.volume.attachment
-        if disks is None:
-            return
-        if attachment is None:
-            disks.take(snapshot.volume_id, snapshot.id)
+        if disks is None or attachment is None:
+            (disks or self._engine.folders).take(snapshot.volume_id, snapshot.id)
             return
         machine = self._engine.machines.get(attachment.instance.id)
         with machine.lock:
             machine.snapshot(snapshot.volume_id, snapshot.id)
 
     def _remove_unused(self) -> None:
-        if disks := self._engine.disks:
-            with self._engine.lock:
-                known = set(self._engine.backend.snapshots)
-            disks.remove_unused(known)
+        with self._engine.lock:
+            known = set(self._engine.backend.snapshots)
+        (self._engine.disks or self._engine.folders).remove_unused(known)

@@ -78,6 +78,10 @@ class _Handler(MotoRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.close_connection = True
 
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """An answer that is lost takes its connection along."""
+        self.close_connection = True
+
 
 class Server:
     """Serves at one address in a thread, with a thread for every connection."""

@@ -42,6 +42,8 @@ class LocalSettings:
     terminated_seconds: float = 3600.0
     #: each of creating, attaching and detaching a volume
     volume_seconds: float = 0.5
+    #: before a snapshot is copied; EC2 itself: by what was written since the last one
+    snapshot_seconds: float = 0.0
     ssh_port: int = 2222
     throttle: bool = False
     capacity: Capacity = field(default_factory=dict)

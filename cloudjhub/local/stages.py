@@ -8,9 +8,9 @@ from typing import Any, Literal
 from cloudjhub.local.scheduler import Scheduler
 from cloudjhub.local.settings import LocalSettings
 
-Stage = Literal["pending", "boot", "stopping", "shutting_down", "terminated", "volume"]
+Stage = Literal["pending", "boot", "stopping", "shutting_down", "terminated", "volume", "snapshot"]
 #: each has its usual time in the setting of the same name, ``pending_seconds`` and so on
-STAGES = ("pending", "boot", "stopping", "shutting_down", "terminated", "volume")
+STAGES = ("pending", "boot", "stopping", "shutting_down", "terminated", "volume", "snapshot")
 
 
 class Stages:

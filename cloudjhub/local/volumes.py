@@ -56,6 +56,8 @@ class Volumes:
     def _available(self, volume: LocalVolume) -> None:
         if disks := self._engine.disks:
             disks.ensure(described(volume))
+        elif volume.snapshot_id:
+            self._engine.folders.fill(volume.id, volume.snapshot_id)
         with self._engine.lock:
             volume.creating = False
             self._engine.changed()

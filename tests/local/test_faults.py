@@ -6,6 +6,7 @@ import queue
 import socket
 import urllib.error
 import urllib.request
+from functools import partial
 from typing import Any
 
 import pytest
@@ -185,6 +186,27 @@ def test_any_refusal_on_order(api_cloud: Cloud) -> None:
     for _ in range(2):
         assert code_of(api_cloud.launch) == ("UnauthorizedOperation", 403)
     api_cloud.launch()
+
+
+def test_an_answer_that_is_lost(api_cloud: Cloud) -> None:
+    api_cloud.ec2.faults.lose("RunInstances")
+    with pytest.raises(ConnectionClosedError):
+        api_cloud.launch(ClientToken="again")
+    (made,) = api_cloud.ec2.engine.backend.instances
+    assert api_cloud.launch(ClientToken="again") == [made]
+
+
+def test_a_surprise_comes_before_the_answer(api_cloud: Cloud) -> None:
+    instance_id = api_cloud.launch()[0]
+    api_cloud.wait_state(instance_id, "running")
+    end = partial(api_cloud.api.terminate_instances, InstanceIds=[instance_id])
+    api_cloud.ec2.faults.surprise("StopInstances", end)
+    stop = partial(api_cloud.api.stop_instances, InstanceIds=[instance_id])
+    assert code_of(stop) == ("IncorrectInstanceState", 400)
+    other = api_cloud.launch()[0]
+    api_cloud.wait_state(other, "running")
+    api_cloud.api.stop_instances(InstanceIds=[other])
+    api_cloud.wait_state(other, "stopped")
 
 
 def test_terminated_behind_one_s_back(api_cloud: Cloud) -> None:

@@ -44,7 +44,7 @@ class LocalResponse(
         self.engine = engine
 
     def answer(self, request: Any) -> Response:
-        """Answers one request, counts it and never raises."""
+        """Answers one request and counts it. ConnectionAbortedError: nobody gets the answer."""
         started = time.monotonic()
         action = "unknown"
         try:
@@ -111,6 +111,8 @@ class LocalResponse(
             outcome = "throttled"
         seconds = time.monotonic() - started
         self.engine.calls.add(action, outcome, code=text, seconds=seconds)
+        if self.engine.faults.loses(action):
+            raise ConnectionAbortedError(f"The answer of {action} is lost.")
         return response
 
 
