@@ -9,7 +9,9 @@ from botocore.exceptions import ClientError
 from local.clouds import Cloud, wait_for
 from local.identities import client, make_role, place, role_key
 
+from cloudjhub import copy_spec
 from cloudjhub.account.quotas import STANDARD
+from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import tag_list
 from cloudjhub.naming import (
     CLUSTER_TAG,
@@ -17,6 +19,7 @@ from cloudjhub.naming import (
     HOME_MOVE_ROLE,
     HOME_SNAPSHOT_ROLE,
     MANAGER_ROLE,
+    MOVING_TAG,
     ROLE_TAG,
     SUPERSEDED_TAG,
     USER_TAG,
@@ -42,6 +45,7 @@ class Account:
     cloud: Cloud
     hub: Any
     quotas: Any
+    key: str
 
     def volume(self, tags: dict[str, str]) -> str:
         made = self.cloud.api.create_volume(
@@ -85,7 +89,7 @@ def account(api_cloud: Cloud) -> Account:
     make_role(api_cloud, ROLE, documents.trust(where), policy)
     key = role_key(api_cloud, "i-0123456789abcdef0", ROLE)
     hub, quotas = (client(api_cloud, name, key) for name in ("ec2", "service-quotas"))
-    return Account(api_cloud, hub, quotas)
+    return Account(api_cloud, hub, quotas, key)
 
 
 OURS = tags_of(CLUSTER, DISK_ROLE) | {USER_TAG: "ann"}
@@ -109,6 +113,29 @@ def test_a_home_of_its_own_moves(account: Account):
     left = account.cloud.api.describe_volumes(VolumeIds=[moved])["Volumes"]
     assert [volume["AvailabilityZone"] for volume in left] == ["us-east-1b"]
     assert hub.describe_subnets()["Subnets"]
+
+
+def test_the_hubs_own_calls_are_allowed(account: Account, monkeypatch: pytest.MonkeyPatch):
+    """As cloudjhub.copy_spec builds them and cloudjhub.ec2 sends them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-checked")
+    endpoint, subnet = account.cloud.ec2.endpoint_url, account.cloud.config["SUBNET_ID"]
+    hub = EC2(cluster=CLUSTER, region="us-east-1", endpoint_url=endpoint)
+    account.volume(OURS | {"cloudjhub:paid-by": "department"})
+    (home,) = hub.volumes()
+    hub.tag([home.id], {MOVING_TAG: "attempt"})
+    made = hub.create_snapshot(copy_spec.snapshot_arguments(CLUSTER, home, "attempt"))
+    account.until_complete(made.id)
+    (snapshot,) = hub.snapshots()
+    moved = hub.create_volume(copy_spec.volume_arguments(home, snapshot, "us-east-1b", "attempt"))
+    account.cloud.wait_volume(moved.id, "available")
+    hub.tag([home.id], {SUPERSEDED_TAG: f"2026-11-23 {moved.id}"})
+    hub.untag([home.id, moved.id], [MOVING_TAG])
+    hub.delete_snapshot(snapshot.id)
+    assert subnet in hub.zones([subnet])
+    hub.modify_type(account.stopped(tags_of(CLUSTER, WORKER_ROLE)), "t3.large")
+    calls = [call for call in account.cloud.ec2.authorized_calls() if ROLE in call.principal]
+    assert len(calls) >= 10 and all(call.allowed for call in calls)
 
 
 def refused(call: Callable[[], Any]) -> None:
