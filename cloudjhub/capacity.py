@@ -103,6 +103,19 @@ def nothing_left(
     return error
 
 
+def passed_over(kinds: Iterable[Kind], following: Kind) -> str:
+    """What a user reads who does not get the best: what Amazon has not, and what is tried now."""
+    missing = list(kinds)
+    zone = missing[0].zone
+    here = all(kind.zone == zone for kind in (*missing, following))
+    names = [
+        kind.instance_type if here else f"{kind.instance_type} in {kind.zone}" for kind in missing
+    ]
+    place = (zone and f" in {zone}") if here else ""
+    wanted = following.instance_type if here else f"{following.instance_type} in {following.zone}"
+    return f"Amazon has no {' or '.join(dict.fromkeys(names))}{place} now; trying {wanted}."
+
+
 def _list(kinds: Iterable[Kind]) -> str:
     """Such as "no t3.medium or t3a.medium in zone us-east-1a, no t3.medium in zone us-east-1b"."""
     types: dict[str, list[str]] = {}

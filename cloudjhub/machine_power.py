@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from cloudjhub import homes
-from cloudjhub.capacity import LAUNCH, START, TAKEN_BACK, Kind, nothing_left
+from cloudjhub.capacity import LAUNCH, START, TAKEN_BACK, Kind, nothing_left, passed_over
 from cloudjhub.ec2_values import Instance, Volume
 from cloudjhub.errors import (
     BadLaunch,
@@ -128,20 +128,43 @@ class Power:
         spare = self._fleet.take_spare(kinds, self._plan.owner) if self.spares_are_good else None
         if spare is not None:
             return spare
-        may_ask = self._fleet.capacity.may_ask
-        refusals: dict[LaunchSpec, EC2Error] = {}
-        for last_resort in (False, True):
-            for kind in kinds:
-                if kind in refusals or not may_ask(kind.kind, last_resort=last_resort):
+        refusals: list[EC2Error] = []
+        full_subnets: set[str] = set()
+        for kind in self._in_turn([spec.kind for spec in kinds], LAUNCH):
+            for spec in (each for each in kinds if each.kind == kind):
+                if spec.subnet_id in full_subnets:
                     continue
                 try:
-                    return await self._fleet.launch(kind, self._plan.owner)
+                    return await self._fleet.launch(spec, self._plan.owner)
                 except EC2Error as error:
-                    if not self._goes_on(kind, error, kinds[0]):
+                    if not self._goes_on(spec, error, kinds[0]):
                         raise
-                    refusals[kind] = error
-                    self._tell_next(kind.kind, [k.kind for k in kinds if k not in refusals])
-        raise self._none_of([kind.kind for kind in kinds], list(refusals.values()))
+                    refusals.append(error)
+                    if isinstance(error, NoFreeAddress):
+                        full_subnets.add(spec.subnet_id)
+                    elif kind.zone:
+                        break  # another subnet of the zone has no more of them
+        raise self._none_of([spec.kind for spec in kinds], refusals)
+
+    def _in_turn(self, kinds: Sequence[Kind], action: str) -> Iterator[Kind]:
+        """Each that is worth asking for, the best first; at last what was refused a while ago.
+
+        The user is told what they do not get.
+        """
+        asked: set[Kind] = set()
+        passed: list[Kind] = []
+        for last_resort in (False, True):
+            for kind in kinds:
+                if kind in asked:
+                    continue
+                if self._fleet.capacity.may_ask(kind, action=action, last_resort=last_resort):
+                    asked.add(kind)
+                    if passed:
+                        self._report.note(passed_over(passed, kind))
+                        passed.clear()
+                    yield kind
+                if not last_resort:
+                    passed.append(kind)
 
     def _goes_on(self, kind: LaunchSpec, error: EC2Error, first: LaunchSpec) -> bool:
         """Whether another kind may do better after this refusal."""
@@ -160,15 +183,6 @@ class Power:
             return errors[-1]
         last = next((e for e in reversed(errors) if isinstance(e, NoCapacity)), None)
         return nothing_left(LAUNCH, kinds, last)
-
-    def _tell_next(self, refused: Kind, others: list[Kind]) -> None:
-        following = next((k for k in others if not self._fleet.capacity.is_refused(*k)), None)
-        if following is not None:
-            self._report.note(
-                f"Amazon has no {refused.instance_type} in {refused.zone or 'this zone'} now; "
-                f"trying {following.instance_type}"
-                + (f" in {following.zone}." if following.zone != refused.zone else ".")
-            )
 
     # -- starting
 
@@ -193,27 +207,20 @@ class Power:
         self.on_at = time.monotonic()
 
     async def _start_as_any(self, machine: Instance) -> None:
-        may_ask = self._fleet.capacity.may_ask
-        types = self._in_order(machine.instance_type)
-        present, asked, last = machine.instance_type, set(), None
-        for last_resort in (False, True):
-            for each in types:
-                kind = Kind(each, machine.zone)
-                if each in asked or not may_ask(kind, action=START, last_resort=last_resort):
+        present, last = machine.instance_type, None
+        kinds = [Kind(each, machine.zone) for each in self._in_order(present)]
+        for kind in self._in_turn(kinds, START):
+            if kind.instance_type != present:
+                if not await self._becomes(machine, kind.instance_type):
                     continue
-                asked.add(each)
-                if each != present:
-                    if not await self._becomes(machine, each):
-                        continue
-                    present = each
-                try:
-                    return await self._fleet.start(machine.id, kind)
-                except NoCapacity as error:
-                    last = error
-                    self._tell_next(kind, [Kind(t, machine.zone) for t in types if t not in asked])
+                present = kind.instance_type
+            try:
+                return await self._fleet.start(machine.id, kind)
+            except NoCapacity as error:
+                last = error
         if present != machine.instance_type:
             await self._becomes(machine, machine.instance_type)
-        raise nothing_left(START, [Kind(t, machine.zone) for t in types], last)
+        raise nothing_left(START, kinds, last)
 
     def _in_order(self, present: str) -> tuple[str, ...]:
         """The best type first, unless the change has to wait in a line: it is no gain then."""
