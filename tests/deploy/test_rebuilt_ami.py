@@ -18,6 +18,7 @@ operator = test_upgrade.operator
 def test_a_new_ami_is_made_as_the_cluster_is(operator: Operator, monkeypatch, tmp_path):
     made = with_cluster(operator, [])
     use_ami(operator, NOTEBOOK_USERNAME="student", WORKER_EBS_SIZE=20, SERVER_OWNER="physics")
+    use_ami(operator, SUBNET_ID=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"])
     secret = "https://me:password@example.edu/simple"
     noted = f"# class\nnumpy==2\n--extra-index-url {secret}\npandas\n"
     provision.note_requirements(operator.manager, noted)
