@@ -44,6 +44,7 @@ _OPERATOR_LOOKS = (
     "DescribeTags",
     "DescribeVolumes",
     "DescribeVpcs",
+    "GetEbsDefaultKmsKeyId",
 )
 _OPERATOR_CHANGES = (
     "AssociateAddress",

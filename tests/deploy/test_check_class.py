@@ -192,6 +192,20 @@ def test_other_types_count_against_their_own_quota(account: Account):
     assert "0 vCPUs leave room for 0" in found.what
 
 
+# -- the key of disks
+
+
+def test_a_default_key_of_ones_own_is_named(account: Account):
+    assert notes(account, "default key of EBS") == []
+    key = f"arn:aws:kms:{REGION}:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    account.api.modify_ebs_default_kms_key_id(KmsKeyId=key)
+    try:
+        (found,) = notes(account, "default key of EBS")
+    finally:
+        account.api.modify_ebs_default_kms_key_id(KmsKeyId="alias/aws/ebs")
+    assert key in found.what and "cloudjhub-class1-manager" in found.remedy
+
+
 # -- the plan
 
 

@@ -33,6 +33,9 @@ class LocalBackend(AddressBackend):
     An account without a default VPC: there, addresses would not be this computer's.
     """
 
+    #: what new volumes are encrypted with: Amazon's own key, or one of the account's
+    ebs_default_key = "alias/aws/ebs"
+
     def __init__(self, region_name: str, account_id: str = ACCOUNT_ID):
         super().__init__(region_name, account_id)
         #: "<action>/<token>" -> (fingerprint of the parameters, id of what was made)

@@ -13,6 +13,14 @@ from cloudjhub.local.moto_layer.refusals import Refusal
 class VolumeCalls(LocalCalls):
     """Checks moto leaves out, and the stages."""
 
+    def get_ebs_default_kms_key_id(self) -> ActionResult:
+        return ActionResult({"KmsKeyId": self.ec2_backend.ebs_default_key})
+
+    def modify_ebs_default_kms_key_id(self) -> ActionResult:
+        self.error_on_dryrun()
+        self.ec2_backend.ebs_default_key = self.param("KmsKeyId")
+        return ActionResult({"KmsKeyId": self.ec2_backend.ebs_default_key})
+
     def create_volume(self) -> ActionResult:
         zone = self.param("AvailabilityZone")
         if not zone:
