@@ -7,6 +7,7 @@ import threading
 import pytest
 from unit.fake_ec2 import FakeEC2
 from unit.listings import Clock, Listings
+from unit.pools import Pool
 from unit.worlds import TYPES, World, Y, Z, quick_plan
 
 from cloudjhub import machine as machine_module
@@ -99,6 +100,15 @@ async def world(fleet, ec2, config, image, monkeypatch):
     monkeypatch.setattr(machine_module, "time", clock)
     monkeypatch.setattr(machine_power, "time", clock)
     return World(fleet, ec2, quick_plan(config, image), clock)
+
+
+@pytest.fixture
+async def pool(fleet, ec2, config_values, image, unlimited):
+    """A pool of two on that EC2, which nobody has filled yet."""
+    pool = Pool(fleet, ec2, dict(config_values), image)
+    yield pool
+    await pool.keeper.aclose()
+    await pool.upkeep.aclose()
 
 
 class HurriedAsyncio:
