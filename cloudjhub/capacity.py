@@ -10,7 +10,7 @@ from cloudjhub.errors import EC2Error, NoCapacity
 #: How long a refusal keeps others from asking as long as there is something else to ask for.
 #: Amazon names no time ("in a few minutes"); who is wrong here gets a machine of the next type.
 REMEMBERED_SECONDS = 300.0
-#: How often the same is asked for where nothing else is left; one call then speaks for everyone.
+#: How often the same is asked for where nothing else is left.
 LAST_RESORT_SECONDS = 5.0
 #: How long the one who asks after that time has for an answer before another may ask.
 _TRIAL_SECONDS = 30.0
@@ -71,14 +71,16 @@ class Capacity:
     def may_ask(self, kind: Kind, *, action: str = LAUNCH, last_resort: bool = False) -> bool:
         """Whether to ask for it now. After a refusal's time one may, the others see how it goes.
 
-        ``last_resort``: there is nothing else to ask for.
+        ``last_resort``: there is nothing else to ask for. Then all may who come until the answer:
+        they share calls, and one who was turned away would have nothing.
         """
         refusal = self._refusals.get(kind)
         if refusal is None:
             return True
         now, due = time.monotonic(), refusal.until
         if last_resort:
-            due = refusal.asked.get(action, -LAST_RESORT_SECONDS) + LAST_RESORT_SECONDS
+            asked = refusal.asked.get(action)
+            return asked is None or now >= asked + LAST_RESORT_SECONDS
         if now < max(due, refusal.trial_ends):
             return False
         refusal.trial_ends = now + _TRIAL_SECONDS

@@ -54,12 +54,24 @@ def test_who_asks_again_and_is_not_answered_holds_nobody_up_for_long(capacity, c
     assert capacity.may_ask(MEDIUM)
 
 
-def test_where_nothing_else_is_left_it_is_asked_for_sooner_but_not_by_everybody(capacity, clock):
+def test_where_nothing_else_is_left_it_is_asked_for_sooner(capacity, clock):
     capacity.refused(*MEDIUM)
     assert not capacity.may_ask(MEDIUM, last_resort=True)
     clock.ahead += 6
     assert not capacity.may_ask(MEDIUM)
-    assert [capacity.may_ask(MEDIUM, last_resort=True) for _ in range(3)] == [True, False, False]
+    assert capacity.may_ask(MEDIUM, last_resort=True)
+    capacity.refused(*MEDIUM)
+    assert not capacity.may_ask(MEDIUM, last_resort=True)
+
+
+def test_a_class_that_has_nothing_else_asks_together(capacity, clock):
+    """They share a call; one who was turned away because another asks would have nothing."""
+    capacity.refused(*MEDIUM)
+    clock.ahead += 6
+    assert all(capacity.may_ask(MEDIUM, last_resort=True) for _ in range(30))
+    clock.ahead += 300
+    assert capacity.may_ask(MEDIUM)
+    assert all(capacity.may_ask(MEDIUM, last_resort=True) for _ in range(30))
 
 
 def test_a_launch_that_is_refused_keeps_nobody_from_starting_what_they_have(capacity):
