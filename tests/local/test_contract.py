@@ -43,13 +43,15 @@ class Account:
 @pytest.fixture(scope="module")
 def moto() -> Iterator[tuple[str, str]]:
     """Address of a plain moto, and an image it has."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    images = client_of(url).describe_images(Owners=["amazon"], MaxResults=5)["Images"]
-    yield url, images[0]["ImageId"]
-    server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        # What moto knows is the process's: other tests may have made it without these already.
+        patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        image = client_of(url).register_image(Name="plain", RootDeviceName="/dev/sda1")
+        yield url, image["ImageId"]
+        server.stop()
 
 
 @pytest.fixture(params=["moto", "local"])
