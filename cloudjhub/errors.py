@@ -138,6 +138,8 @@ class QuotaReached(EC2Error):
         "ask for a higher quota in the Service Quotas console of AWS. Then try again."
     )
 
+    instance_type = ""  # of the launch that was refused, where it was one
+
     @property
     def is_of_machines(self) -> bool:
         """Whether another machine that stops makes room; for volumes it does not."""

@@ -103,6 +103,7 @@ class Place:
 
     def __init__(self, line: Line, serial: int):
         self.serial = serial
+        self.why = ""  # what holds up this one, if it is not what holds up the line
         self._line = line
         self._since = time.monotonic()
 
@@ -113,7 +114,8 @@ class Place:
 
     def in_words(self) -> str:
         """Why it waits, where it stands, how long it has waited and how long it takes."""
-        why = f"{self._line.why}; " if self._line.why else ""
+        why = self.why or self._line.why
+        why = f"{why}; " if why else ""
         waited = time.monotonic() - self._since
         so_far = f", {in_words(waited)} so far" if waited >= 1 else ""
         usual = self._line.seconds(self.number)

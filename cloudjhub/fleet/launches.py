@@ -44,7 +44,11 @@ class Launches:
         if spec not in self._batchers:
             self._batchers[spec] = self._make_batcher("RunInstances", self._sender(spec))
         with self._spares.ticket(owner) as ticket:
-            return await self._batchers[spec].submit(ticket)
+            try:
+                return await self._batchers[spec].submit(ticket)
+            except QuotaReached as error:
+                error.instance_type = spec.instance_type
+                raise
 
     async def aclose(self) -> None:
         """Give up what has not been sent."""

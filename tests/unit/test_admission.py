@@ -49,6 +49,12 @@ async def fleet(ec2, quick_settings, rules, monkeypatch):
 
 
 @pytest.fixture
+def asked_again_never(monkeypatch):
+    """Only a machine that stops makes the account be asked again."""
+    monkeypatch.setattr(admission_module, "_ASK_AGAIN_SECONDS", 3600.0)
+
+
+@pytest.fixture
 def login(fleet, spec, unlimited):
     """Begins somebody's login, who needs a new machine."""
 
@@ -273,7 +279,7 @@ async def test_a_spare_that_is_taken_at_the_last_moment_makes_no_machine_too_man
     ec2.add("running", tags={SHAPE_TAG: "another"})
     await look()
     rules.set(1)
-    condemned = fleet.admission._free_spares()[0].id
+    condemned = fleet.admission._places.free_spares()[0].id
     waiting = login(ADA)
     fleet.spares.claim(condemned, BOB)
     await in_line(fleet, 1)
@@ -286,40 +292,64 @@ async def test_a_spare_that_is_taken_at_the_last_moment_makes_no_machine_too_man
 
 
 async def test_whom_the_account_has_no_room_for_waits_until_a_machine_stops(
-    fleet, login, ec2, monkeypatch
+    fleet, login, ec2, asked_again_never
 ):
-    monkeypatch.setattr(admission_module, "_ASK_AGAIN_SECONDS", 3600.0)
     first = await login(ADA)
-    ec2.failures["run"].append(quota_reached())
-    waiting = login(BOB)
-    await in_line(fleet, 1)
-    assert fleet.admission.room() == 0
-    await stopped(fleet, first.id)
-    await asyncio.wait_for(waiting, 60)
-    assert ec2.count("run") == 3
-
-
-async def test_the_account_is_asked_again_since_others_may_have_made_room(fleet, login, ec2):
-    ec2.failures["run"].extend([quota_reached()] * 5)
-    logins = [login(owner) for owner in students(4)]
-    await all_of(*logins)
-    assert len(up(ec2)) == 4 and fleet.admission.waiting == 0
-
-
-async def test_the_first_in_line_stays_the_first_after_a_refusal(
-    fleet, login, ec2, rules, monkeypatch
-):
-    monkeypatch.setattr(admission_module, "_ASK_AGAIN_SECONDS", 3600.0)
-    first = await login(ADA)
-    ec2.failures["run"].append(quota_reached())
+    account_holds(ec2, 1)
     second = login(BOB)
     await in_line(fleet, 1)
     third = login(EVE)
     await in_line(fleet, 2)
+    assert fleet.admission.room() == 0
     await stopped(fleet, first.id)
     await asyncio.wait_for(second, 60)
-    assert not third.done()
+    assert fleet.admission.waiting == 1 and len(up(ec2)) == 1
     third.cancel()
+
+
+async def test_the_account_is_asked_again_since_others_may_have_made_room(fleet, login, ec2):
+    await login(ADA)
+    ec2.failures["run"].extend([quota_reached()] * 5)
+    await all_of(*(login(owner) for owner in students(4)))
+    assert len(up(ec2)) == 5 and fleet.admission.waiting == 0
+
+
+async def test_where_no_machine_of_the_cluster_can_make_room_nobody_waits(fleet, login, ec2):
+    account_holds(ec2, 0)
+    with pytest.raises(QuotaReached):
+        await asyncio.wait_for(login(ADA), 60)
+    assert fleet.admission.waiting == 0
+
+
+async def test_a_quota_of_other_types_holds_up_nobody_else(
+    fleet, login, ec2, spec, asked_again_never
+):
+    gpu = replace(spec, instance_type="g4dn.xlarge")
+    first = await login(ADA, kind=gpu)
+    ec2.change(first.id, instance_type="g4dn.xlarge")
+    await fleet.view.next_listing()
+    ec2.failures["run"].append(quota_reached())
+    waiting = login(BOB, kind=gpu)
+    await in_line(fleet, 1)
+    await asyncio.wait_for(login(EVE), 60)
+    ec2.failures["run"].append(quota_reached())
+    with pytest.raises(QuotaReached):
+        await asyncio.wait_for(
+            login(Owner("tom"), kind=replace(spec, instance_type="p3.2xlarge")), 60
+        )
+    await stopped(fleet, first.id)
+    await asyncio.wait_for(waiting, 60)
+
+
+async def test_a_spare_of_another_shape_makes_way_where_the_account_is_full(
+    fleet, login, ec2, look, asked_again_never
+):
+    spare = ec2.add("running", tags={SHAPE_TAG: "another"})
+    ec2.change(spare.id, instance_type="t3.medium")
+    await look()
+    account_holds(ec2, 1)
+    mine = await asyncio.wait_for(login(ADA), 60)
+    assert [m.id for m in up(ec2)] == [mine.id]
 
 
 async def test_refuse_passes_on_what_the_account_says(fleet, login, ec2, rules):
@@ -345,7 +375,7 @@ async def test_starts_that_the_account_has_room_for_are_not_held_up_by_the_other
     owners = students(8)
     mine = [ec2.add("stopped", tags=owner_tags(owner)).id for owner in owners]
     await look()
-    ec2.start = refusing_above(ec2, 5)
+    account_holds(ec2, 5)
     starts = [
         asyncio.ensure_future(
             fleet.admission.run(owner, StartReport(UsualTimes()), Starting(fleet, machine))
@@ -370,17 +400,21 @@ class Starting:
         await self.fleet.start(self.machine)
 
 
-def refusing_above(ec2, most):
-    """StartInstances of an account that may have so many machines up."""
-    allowed = ec2.start
+def account_holds(ec2, most):
+    """From now on EC2 refuses what would make more machines than that run."""
+    run, start = ec2.run, ec2.start
 
-    def start(instance_ids):
-        with ec2._lock:
-            if len(up(ec2)) + len(instance_ids) > most:
-                raise QuotaReached("Full.", action="StartInstances", code="VcpuLimitExceeded")
-            return allowed(instance_ids)
+    def bounded(call, wanted):
+        def bounded_call(arguments):
+            with ec2._lock:
+                if len(up(ec2)) + wanted(arguments) > most:
+                    raise quota_reached()
+                return call(arguments)
 
-    return start
+        return bounded_call
+
+    ec2.run = bounded(run, lambda arguments: arguments["MaxCount"])
+    ec2.start = bounded(start, len)
 
 
 # -- what is seen of it
