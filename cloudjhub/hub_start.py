@@ -45,14 +45,18 @@ async def _begin() -> None:
 
 
 async def _look_after_machines(hub: Any) -> None:
+    """Have the fleet made; again for as long as server_config.json is not good."""
     if not hasattr(hub.spawner_class, "cluster"):
         log.error("The hub's spawner is not InstanceSpawner; machines wait for the first login")
         return
     spawner = hub.spawner_class(parent=hub)
+    complaint = ""
     while True:
         try:
             await spawner.cluster.fleet()
             return
         except CloudJHubError as error:
-            log.error("Machines are not looked after yet: %s", error)
+            if str(error) != complaint:
+                log.error("Machines are not looked after yet: %s", error)
+            complaint = str(error)
         await asyncio.sleep(_AGAIN_SECONDS)

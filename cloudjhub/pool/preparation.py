@@ -8,9 +8,9 @@ from cloudjhub import remote
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import MachineNotAnswering
+from cloudjhub.pool.watch import AT_ONCE
 from cloudjhub.probe import sshd_answers
 
-AT_ONCE = 8  # machines that are visited at the same time
 CONNECT_SECONDS = 10.0
 _WARM_UP_SECONDS = 120.0
 _BUSY = 75

@@ -14,11 +14,11 @@ from datetime import datetime
 from statistics import median
 
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import CloudJHubError, MachineError
+from cloudjhub.errors import CloudJHubError, LoginRefused, MachineNotAnswering
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 50
+AT_ONCE = 32  # machines that are visited at the same time: mostly they are waited for
 _REMEMBERED = 20
 _ASK_AGAIN_SECONDS = 60.0
 _SILENCES = 3
@@ -45,6 +45,7 @@ class _Known:
 
     since: datetime
     booting: bool  # seen from the beginning of its boot on
+    first_asked: datetime | None = None
     asked: datetime | None = None
     ready: bool = False
     silences: int = 0
@@ -59,7 +60,7 @@ class Watch:
         self._known: dict[str, _Known] = {}
         self._host_keys: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._boots: deque[float] = deque(maxlen=_REMEMBERED)
         self.dead_boots = 0  # in a row
 
@@ -88,28 +89,34 @@ class Watch:
         self._host_keys = {i: key for i, key in self._host_keys.items() if i in all_ids}
         for spare in on.values():
             new = _Known(self._now(), booting=spare.state == "pending")
-            known = self._known.setdefault(spare.id, new)
-            if spare.state == "running" and spare.private_ip and self._is_due(spare.id, known):
-                self._ask(spare, known)
-        useless = [spare for spare in on.values() if self._is_useless(self._known[spare.id])]
+            self._known.setdefault(spare.id, new)
+        useless = [spare for spare in on.values() if self._is_useless(spare.id)]
         self.dead_boots += sum(not self._known[spare.id].ready for spare in useless)
+        for spare in on.values():
+            if spare not in useless and self._is_due(spare):
+                self._ask(spare, self._known[spare.id])
         return useless
 
     def asking(self) -> list["asyncio.Task[None]"]:
         """Questions that are under way."""
         return list(self._tasks.values())
 
-    def _is_due(self, instance_id: str, known: _Known) -> bool:
-        if instance_id in self._tasks:
+    def _is_due(self, spare: Instance) -> bool:
+        if spare.state != "running" or not spare.private_ip or spare.id in self._tasks:
             return False
+        known = self._known[spare.id]
         if known.asked is None or not known.ready:
             return True
         return self._passed(known.asked) >= _ASK_AGAIN_SECONDS
 
-    def _is_useless(self, known: _Known) -> bool:
+    def _is_useless(self, instance_id: str) -> bool:
+        known = self._known[instance_id]
         if known.ready:
             return known.silences >= _SILENCES and not self._all_silent()
-        return self._passed(known.since) > self._questions.boot_seconds
+        # Where many come at once, one that waits for its question has had no chance yet.
+        began = known.first_asked or known.since
+        asking = instance_id in self._tasks
+        return not asking and self._passed(began) > self._questions.boot_seconds
 
     def _all_silent(self) -> bool:
         """Several were ready and not one of them answers."""
@@ -127,6 +134,7 @@ class Watch:
     async def _asked(self, spare: Instance, known: _Known) -> None:
         async with self._slots:
             known.asked = self._now()
+            known.first_asked = known.first_asked or known.asked
             if known.ready:
                 heard = await self._questions.answers(spare)
                 known.silences = 0 if heard else known.silences + 1
@@ -137,7 +145,7 @@ class Watch:
     async def _prepared(self, spare: Instance, known: _Known) -> None:
         try:
             key = await self._questions.prepare(spare, self._host_keys.get(spare.id))
-        except MachineError as error:
+        except (MachineNotAnswering, LoginRefused) as error:
             log.debug("Spare %s: %s", spare.id, error)
         except CloudJHubError as error:
             log.warning("Spare %s cannot be prepared: %s", spare.id, error)
