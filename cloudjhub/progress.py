@@ -14,6 +14,7 @@ from cloudjhub.deadlines import timeout
 
 _TICK_SECONDS = 1.0
 _TICKS_PER_SECOND = 50  # of all pages together
+_LONGEST_SILENCE_SECONDS = 30.0  # for those who stand in a queue that does not move
 _REMEMBERED = 50
 _UNKNOWN_SECONDS = 15.0  # what a phase counts as for the bar until one was measured
 
@@ -128,8 +129,6 @@ class _Current:
         return f"{self.phase.doing}{f'; usually {in_words(self.usual)}' if known else ''}."
 
     def sentence_when_late(self) -> str:
-        if self.place is not None:
-            return self.sentence()
         compared = f", usually {in_words(self.usual)}" if self.usual is not None else ""
         return f"{self.phase.doing}: {in_words(self.elapsed())} so far{compared}."
 
@@ -237,6 +236,8 @@ class StartReport:
         """Say how long a phase has taken when that is twice the usual, and at each doubling."""
         if self._current is None or self._current.elapsed() < self._next_patience:
             return
+        if self._current.place is not None:
+            return  # each page is told by itself, and more often
         self._next_patience = self._current.elapsed() * 2
         self._say(self._current.sentence_when_late(), self._current.percent())
 
@@ -249,11 +250,11 @@ class _Watch:
         self._at = 0.0
 
     def is_due(self, number: int) -> bool:
-        """Whether the move is worth a line: the farther away, the less often."""
-        moved = number != self._number
+        """Whether the move is worth a line: the farther away, the less often. So is waiting."""
+        silent = time.monotonic() - self._at
         halved = number <= self._number / 2
-        rested = time.monotonic() - self._at >= min(1 + number / 20, 30)
-        if not moved or not (halved or rested):
+        moved = number != self._number and (halved or silent >= 1 + number / 20)
+        if not moved and silent < _LONGEST_SILENCE_SECONDS:
             return False
         self._number, self._at = number, time.monotonic()
         return True

@@ -229,7 +229,7 @@ class Admission:
 
     def _refusal(self) -> ClusterFull:
         metrics.limit_refusals.labels("cluster").inc()
-        return ClusterFull(f"All {self._limit().machines} machines of this cluster are in use.")
+        return ClusterFull(f"T{self._why()[1:]}.")
 
     def _review_soon(self) -> None:
         if self._waiting and not self._review_due:
@@ -265,7 +265,7 @@ class Admission:
             self._task = asyncio.create_task(self._watch_over(), name="cloudjhub-admission")
 
     def _why(self) -> str:
-        return f"all {self._limit().machines} machines of this cluster are in use"
+        return f"this cluster runs as many machines as it may ({self._limit().machines})"
 
     async def _watch_over(self) -> None:
         """As long as somebody waits: see what became free, in EC2 or in server_config.json."""

@@ -76,3 +76,28 @@ async def test_a_refusal_is_one_sentence_that_says_what_to_do(site, page, shoot)
         "Amazon has no more machines of this type in this zone just now."
     )
     await shoot("6-no-capacity")
+
+
+async def test_who_waits_for_a_machine_sees_the_place_and_gets_the_next_one(site, page, shoot):
+    first = await site.user("student04")
+    await first.start_server()
+    running = sum(machine["State"]["Name"] == "running" for machine in await site.machines())
+    with site.config(MAX_MACHINES=running):
+        await site.user("student05")
+        await site.begin("student05")
+        await _log_in(site, page, "student06")
+        await page.get_by_role("button", name="Start My Server").click()
+        message = page.locator("#progress-message")
+        await expect(message).to_contain_text(
+            re.compile(
+                rf"You wait for a machine: this cluster runs as many machines as it may "
+                rf"\({running}\); you are number 2 of 2, \d+ s so far"
+            )
+        )
+        await page.locator("#progress-details summary").click()
+        await shoot("7-in-line")
+        await site.api("DELETE", "/users/student05/server")
+        await expect(message).to_contain_text("you are number 1 of 1")
+        await shoot("8-next-in-line")
+        await first.stop_server()
+        await page.wait_for_url(re.compile(r"/user/student06/lab"))

@@ -84,7 +84,7 @@ async def test_who_waits_sees_where_and_gets_the_next_place(no_faults, metrics):
         assert events[-1]["ready"]
         said = [event["message"] for event in events if "message" in event]
         assert any(
-            "all 1 machines of this cluster are in use; you are number 1 of 1" in message
+            "this cluster runs as many machines as it may (1); you are number 1 of 1" in message
             for message in said
         ), said
         await _said(site, "student03", "you are number 1 of 1")
@@ -114,9 +114,9 @@ async def test_where_nobody_shall_wait_a_full_cluster_says_who_can_mend_it(no_fa
     with site.config(MAX_MACHINES=1, WHEN_FULL="refuse"):
         said = await site.failed_start("student07")
         assert said.endswith(
-            "All 1 machines of this cluster are in use. Try again when somebody has stopped their "
-            "server. Your administrator can stop servers that nobody needs, or raise MAX_MACHINES "
-            "in server_config.json; no restart is needed."
+            "This cluster runs as many machines as it may (1). Try again when somebody has stopped "
+            "their server. Your administrator can stop servers that nobody needs, or raise "
+            "MAX_MACHINES in server_config.json; no restart is needed."
         )
         assert "Your administrator can stop servers" in await student.failure_page()
     await student.start_server()

@@ -187,8 +187,8 @@ async def test_refuse_says_at_once_how_many_and_who_can_mend_it(fleet, login, ru
     with pytest.raises(ClusterFull) as refused:
         await asyncio.wait_for(login(BOB), 60)
     assert refused.value.advice == (
-        "All 1 machines of this cluster are in use. Try again when somebody has stopped their "
-        "server. Your administrator can stop servers that nobody needs, or raise MAX_MACHINES in "
+        "This cluster runs as many machines as it may (1). Try again when somebody has stopped "
+        "their server. Your administrator can stop servers that nobody needs, or raise MAX_MACHINES in "
         "server_config.json; no restart is needed."
     )
     assert fleet.admission.waiting == 0
@@ -212,7 +212,7 @@ async def test_who_waits_reads_why_and_where(fleet, login, rules):
     await in_line(fleet, 1)
     first = await asyncio.wait_for(anext(report.events()), 60)
     assert first["message"].startswith(
-        "You wait for a machine: all 1 machines of this cluster are in use; you are number 1 of 1"
+        "You wait for a machine: this cluster runs as many machines as it may (1); you are number 1 of 1"
     )
     waiting.cancel()
 
@@ -437,7 +437,7 @@ async def test_the_limit_and_the_line_are_metrics(fleet, login, rules, caplog):
         waiting = login(BOB)
         await in_line(fleet, 1)
     assert shown("logins_waiting", queue="place") == before + 1
-    assert "Logins wait: all 1 machines of this cluster are in use" in caplog.text
+    assert "Logins wait: this cluster runs as many machines as it may (1)" in caplog.text
     waiting.cancel()
     await in_line(fleet, 0)
     assert shown("logins_waiting", queue="place") == before

@@ -220,6 +220,20 @@ async def test_who_waits_sees_the_line_move_and_who_comes_later_sees_where_it_st
             assert len(seen._events) == 1
 
 
+async def test_who_stands_still_is_told_every_half_minute(clock):
+    line, seen = Line("test"), report()
+    with line.joined() as place, seen.phase(PLACE, place):
+        reader = seen.events()
+        first, _ = await next_message(reader), await next_message(reader)
+        clock.now += 29
+        assert "message" not in await asyncio.wait_for(anext(reader), 60)
+        clock.now += 1
+        assert await next_message(reader) == f"{first[:-1]}, 30 s so far."
+        clock.now += 30
+        assert await next_message(reader) == f"{first[:-1]}, 60 s so far."
+        assert len(seen._events) == 1
+
+
 async def test_a_line_that_moves_all_the_time_is_told_now_and_then(clock):
     line, seen = Line("test"), report()
     places = [line.joined() for _ in range(120)]
