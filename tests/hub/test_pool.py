@@ -143,7 +143,7 @@ async def test_a_stopped_pool_boots_once_and_is_started_for_who_comes(site):
     await ready(site, 2)
 
 
-async def test_without_a_pool_all_spares_go_with_their_blank_homes(site):
+async def test_without_a_pool_all_spares_go_and_what_somebody_has_stays(site):
     await ready(site, 2)
     owned = {machine["InstanceId"] for machine in await site.machines("student01")}
     with site.config(POOL=0):

@@ -28,9 +28,9 @@ async def test_a_smaller_pool_ends_the_least_ready_at_once(pool, ec2):
     assert pool.states() == ["running", "running"]
 
 
-async def test_a_pool_of_none_goes_whole_and_blank_homes_with_it(pool, ec2):
+async def test_a_pool_of_none_goes_whole(pool, ec2):
     await pool.round(2)
-    pool.configure(POOL=0, SPARE_SECONDS=60)
+    pool.configure(POOL=0)
     for _ in range(3):
         await pool.round()
         await pool.tidy()
