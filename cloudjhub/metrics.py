@@ -81,7 +81,9 @@ class _Watched:
 _WATCHED = {
     "view_age_seconds": _Watched("Age of the last good listing of the machines."),
     "machines": _Watched("Machines of the cluster by EC2's state, spares included.", "state"),
-    "spares": _Watched("Machines that belong to nobody, by EC2's state.", "state"),
+    "spares": _Watched(
+        "Machines that belong to nobody: ready, or EC2's state; running: not ready yet.", "state"
+    ),
     "pool_wanted": _Watched("How many spares POOL asks for just now, within POOL_MAX."),
     "machines_limit": _Watched("MAX_MACHINES; absent where there is no limit."),
     "quota_vcpus": _Watched(
