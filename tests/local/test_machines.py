@@ -186,7 +186,11 @@ def test_hibernation_keeps_what_runs(both: Cloud) -> None:
 
 def all_frozen(pids: list[int]) -> bool:
     """Whether all are stopped, or wait in vfork(2) for a child that is: no signal ends that."""
-    states = {pid: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in pids}
+    try:
+        stats = {pid: Path(f"/proc/{pid}/stat").read_text() for pid in pids}
+    except FileNotFoundError:  # it was about to end
+        return False
+    states = {pid: stat.rpartition(") ")[2][0] for pid, stat in stats.items()}
     stopped = [pid for pid in pids if states[pid] == "T"]
     with_stopped_child = {parent for parent in pids if set(processes.tree(parent)[1:]) & {*stopped}}
     return bool(stopped) and all(
