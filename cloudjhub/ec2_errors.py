@@ -61,6 +61,13 @@ _BY_CODE: dict[str, tuple[type[errors.EC2Error], str]] = {
 }
 
 
+_DISKS = (
+    "Your administrator can delete homes that nobody needs any more; whoever pays for the cluster "
+    "can ask for a higher quota in the Service Quotas console of AWS. Then try again."
+)
+_REMEDIES = {"VolumeLimitExceeded": _DISKS, "MaxIOPSLimitExceeded": _DISKS}
+
+
 def from_code(action: str, code: str, text: str, request_id: str) -> errors.EC2Error:
     """The error for what EC2 answered; ``text`` is EC2's own sentence."""
     if code in _THROTTLES:
@@ -73,7 +80,9 @@ def from_code(action: str, code: str, text: str, request_id: str) -> errors.EC2E
             message = f"{message} EC2 says: {text}"
     else:
         kind, message = errors.EC2Error, f"EC2 refused {action}: {text}"
-    return kind(message, action=action, code=code, request_id=request_id)
+    error = kind(message, action=action, code=code, request_id=request_id)
+    error.remedy = _REMEDIES.get(code, error.remedy)
+    return error
 
 
 def outcome(code: str | None) -> str:

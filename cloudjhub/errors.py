@@ -150,7 +150,8 @@ class NoFreeAddress(EC2Error):
     """The workers' subnet has no address left."""
 
     remedy = (
-        "Ask your administrator to free addresses in the workers' subnet or to name a larger one."
+        "Your administrator can name another subnet in SUBNET_ID of server_config.json, no restart "
+        "is needed, or remove machines that nobody needs: stopped ones keep their address too."
     )
 
 

@@ -122,5 +122,6 @@ def own_copy(error: Exception) -> Exception:
     copy = type(error)(
         error.message, action=error.action, code=error.code, request_id=error.request_id
     )
+    copy.remedy = error.remedy
     copy.__cause__ = error
     return copy

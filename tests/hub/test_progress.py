@@ -71,7 +71,8 @@ async def test_a_page_that_comes_after_a_failure_is_told_why(no_faults):
     site = no_faults
     await site.user("student08")
     site.ec2.faults.refuse("RunInstances", "VcpuLimitExceeded", "Too many.", status=400, times=9)
-    await site.failed_start("student08")
+    with site.config(WHEN_FULL="refuse"):
+        await site.failed_start("student08")
     for _ in range(2):
         (event,) = [event async for event in site.progress("student08")]
         assert event["failed"] is True and event["progress"] == 100
@@ -82,7 +83,8 @@ async def test_a_failed_start_is_not_shown_in_the_next(no_faults):
     site = no_faults
     student = await site.user("student09")
     site.ec2.faults.refuse("RunInstances", "VcpuLimitExceeded", "Too many.", status=400, times=9)
-    await site.failed_start("student09")
+    with site.config(WHEN_FULL="refuse"):
+        await site.failed_start("student09")
     site.ec2.faults.clear()
     start = await student.start_server()
     assert not any("quota" in message for message in _messages(start.events))

@@ -39,9 +39,10 @@ def no_capacity(site):
 
 @contextmanager
 def quota_used_up(site):
-    """The account may have no vCPU more."""
+    """The account may have no vCPU more, and nobody is to wait until somebody stops."""
     site.ec2.faults.vcpu_quota(0)
-    yield
+    with site.config(WHEN_FULL="refuse"):
+        yield
     site.ec2.faults.clear()
 
 
@@ -56,15 +57,17 @@ REFUSALS = [
     pytest.param(
         quota_used_up,
         "VcpuLimitExceeded",
-        "The account's quota of vCPUs is used up. Ask your administrator to stop unused machines "
-        "or to request a higher EC2 quota.",
+        "The account's quota of vCPUs is used up. Your administrator can stop servers that nobody "
+        "needs; whoever pays for the cluster can ask for a higher quota in the Service Quotas "
+        "console of AWS. Then try again.",
         id="vcpu-quota",
     ),
     pytest.param(
         lambda site: refused_launch(site, "InsufficientFreeAddressesInSubnet"),
         "InsufficientFreeAddressesInSubnet",
-        "The subnet SUBNET_ID has no free address left. Ask your administrator to free addresses "
-        "in the workers' subnet or to name a larger one.",
+        "The subnet SUBNET_ID has no free address left. Your administrator can name another subnet "
+        "in SUBNET_ID of server_config.json, no restart is needed, or remove machines that nobody "
+        "needs: stopped ones keep their address too.",
         id="subnet-full",
     ),
     pytest.param(
