@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cloudjhub
 from cloudjhub.demo.hub_files import clean_environment
 from cloudjhub.demo.processes import Process, descendants
 from cloudjhub.demo.stack import Demo, DemoSettings
@@ -97,8 +99,11 @@ def conditions(**more: object) -> str:
     """When, where and with what a benchmark ran, as lines of text."""
     said = {
         "date": time.strftime("%Y-%m-%d %H:%M"),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": f"{len(os.sched_getaffinity(0))} ({_processor()}), {_memory_gib():.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}",
+        "cloudjhub": _checkout(),
         "python": platform.python_version(),
+        "proxy": f"configurable-http-proxy {_said_by('configurable-http-proxy', '--version')}",
         **{name: version(name) for name in ("jupyterhub", "jupyter_server", "jupyterlab")},
         "load (1, 5, 15 min)": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         **more,
@@ -106,9 +111,35 @@ def conditions(**more: object) -> str:
     return "\n".join(f"{name + ':':24}{value}" for name, value in said.items())
 
 
-async def quiet_cores() -> float:
+def _processor() -> str:
+    """As the kernel names it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _checkout() -> str:
+    """The version, and the commit where git knows one."""
+    commit = _said_by("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD")
+    return f"{cloudjhub.__version__} {commit}".strip()
+
+
+def _said_by(*command: str) -> str:
+    """What a command prints; "" where there is no such command or it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+async def quiet_cores(patience_seconds: float = PATIENCE_SECONDS) -> float:
     """Wait a while for others to leave the cores alone; gives the share that is still busy."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while True:
         before = cpu_ticks()
         await asyncio.sleep(1.0)

@@ -101,7 +101,7 @@ class Browser:
                     continue
                 event = json.loads(line[5:])
                 visit.events += 1
-                visit.last_word = str(event.get("message", ""))
+                visit.last_word = str(event.get("message") or event.get("html_message", ""))
                 if event.get("failed"):
                     raise NotAsExpected(f"The server did not start: {visit.last_word}")
                 if event.get("ready"):

@@ -1,8 +1,8 @@
 """Measures how late a hub's event loop is, and whose code makes it so. Loaded by the hub itself.
 
-A callback is due every 10 ms and notes how late it comes. While it is late by more than 50 ms a
-thread looks every 10 ms at what the loop's thread is doing. Once a second everything goes into a
-file, one JSON object a line; ``meter_file`` reads it.
+A callback is due every 10 ms and notes how late it comes; every callback of the loop is timed.
+While the loop is late by more than 50 ms a thread looks every 10 ms at what the loop's thread is
+doing. Once a second everything goes into a file, one JSON object a line; ``meter_file`` reads it.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import time
 import traceback
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +26,9 @@ STALL_SECONDS = 0.05
 _OURS = str(Path(cloudjhub.__file__).resolve().parent) + os.sep
 _PLACES = 4  # of a stack, the innermost that are written down
 
+_run = asyncio.Handle._run
+_meter: "Meter | None" = None
+
 
 def hub_configuration(file: Path) -> str:
     """What goes into a hub's configuration to have its loop measured."""
@@ -35,7 +39,10 @@ def hub_configuration(file: Path) -> str:
 
 def install(file: str) -> None:
     """Measure the running loop, which is the caller's, until the process ends."""
-    Meter(asyncio.get_running_loop(), threading.get_ident(), file).start()
+    global _meter
+    _meter = Meter(asyncio.get_running_loop(), threading.get_ident(), file)
+    asyncio.Handle._run = _run_timed
+    _meter.start()
 
 
 class Meter:
@@ -50,8 +57,8 @@ class Meter:
         self._ticks = array("d")  # when one came and how late it was, by turns
         self._stalls: list[dict[str, Any]] = []
         self._before = _Used.now(self._schedstat, 0.0)
-        self._stacks: Counter[str] = Counter()
-        self._seen = self._ours = 0
+        self._steps: list[dict[str, Any]] = []
+        self._looks: list[tuple[float, bool, str]] = []  # when, whether our code was found, where
         self._own = 0.0  # CPU of the watching thread
 
     def start(self) -> None:
@@ -75,17 +82,15 @@ class Meter:
         self._next_tick()
 
     def _stall(self, now: float, late: float, used: "_Used") -> dict[str, Any]:
-        """What is known of the time since the last tick. The watcher may add a sample too many."""
-        seen, ours, stacks = self._seen, self._ours, self._stacks
-        self._seen, self._ours, self._stacks = 0, 0, Counter()
-        return {
-            "at": now,
-            "late": late,
-            **used.since(self._before),
-            "seen": seen,
-            "ours": ours,
-            "stacks": dict(stacks.most_common(3)),
-        }
+        """What is known of the time since the last tick."""
+        looks, self._looks = self._looks, []
+        return {"at": now, "late": late, **used.since(self._before), **_found(looks)}
+
+    def step(self, began: float, ended: float) -> None:
+        """A callback was run."""
+        if ended - began > STALL_SECONDS:
+            looks = [look for look in self._looks if began <= look[0] <= ended]
+            self._steps.append({"at": ended, "took": ended - began, **_found(looks)})
 
     # -- in the thread
 
@@ -103,23 +108,37 @@ class Meter:
 
     def _look(self) -> None:
         frame = sys._current_frames().get(self._thread_id)
-        if frame is None:
-            return
-        self._seen += 1
-        self._ours += _is_ours(frame)
-        self._stacks[_places(frame)] += 1
+        if frame is not None:
+            self._looks.append((time.monotonic(), _is_ours(frame), _places(frame)))
 
     def _write(self, now: float) -> None:
         ticks, self._ticks = self._ticks, array("d")
         stalls, self._stalls = self._stalls, []
+        steps, self._steps = self._steps, []
         line = {
             "at": now,
             "when": [round(at, 4) for at in ticks[0::2]],
             "late": [round(late, 5) for late in ticks[1::2]],
             "stalls": stalls,
+            "steps": steps,
         }
         with open(self._file, "a") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def _run_timed(handle: asyncio.Handle) -> None:
+    """Stands for Handle._run, which the loop calls for each callback."""
+    began = time.monotonic()
+    _run(handle)
+    if _meter is not None:
+        _meter.step(began, time.monotonic())
+
+
+def _found(looks: Sequence[tuple[float, bool, str]]) -> dict[str, Any]:
+    """How often the loop's thread was looked at, found in our code, and found where."""
+    stacks = Counter(place for _, _, place in looks)
+    ours = sum(is_ours for _, is_ours, _ in looks)
+    return {"seen": len(looks), "ours": ours, "stacks": dict(stacks.most_common(3))}
 
 
 class _Used:

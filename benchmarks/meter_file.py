@@ -22,21 +22,42 @@ class Stall:
     @classmethod
     def of(cls, raw: dict[str, Any]) -> "Stall":
         """From the meter's record."""
-        share = raw["ours"] / raw["seen"] if raw["seen"] else 0.0
         kept = ("late", "loop", "threads", "queued", "stacks")
-        return cls(**{name: raw[name] for name in kept}, ours_share=share)
+        return cls(**{name: raw[name] for name in kept}, ours_share=_share(raw))
+
+    @property
+    def behind_threads(self) -> float:
+        """Seconds of it in which the loop waited for other threads; only we have such that work."""
+        return min(self.threads, max(0.0, self.late - self.loop - self.queued))
 
     @property
     def by_us(self) -> float:
         """Seconds of it that are owed to this project's code.
 
         While the loop's thread worked or waited for a disk: the share of looks that found our
-        code. While it waited for another thread: all, as only we have threads that work. While
-        it waited for a core: none.
+        code. While it waited for another thread: all. While it waited for a core: none.
         """
-        other = min(self.threads, max(0.0, self.late - self.loop - self.queued))
-        own = max(0.0, self.late - self.queued - other)
-        return own * self.ours_share + other
+        own = max(0.0, self.late - self.queued - self.behind_threads)
+        return own * self.ours_share + self.behind_threads
+
+
+@dataclass(frozen=True)
+class Step:
+    """One callback of the loop that took more than 50 ms; seconds."""
+
+    took: float
+    ours_share: float
+    stacks: dict[str, int]
+
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> "Step":
+        """From the meter's record."""
+        return cls(raw["took"], _share(raw), raw["stacks"])
+
+    @property
+    def by_us(self) -> float:
+        """Seconds in which our code was under way."""
+        return self.took * self.ours_share
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,7 @@ class Lateness:
     seconds: float
     lates: Sequence[float]
     stalls: Sequence[Stall]
+    steps: Sequence[Step]
 
     @property
     def longest(self) -> float:
@@ -61,9 +83,14 @@ class Lateness:
         return _level(self.lates, 0.01 * self.seconds)
 
     @property
-    def longest_by_us(self) -> float:
-        """Of the stalls above 50 ms, the most that one owes to our code."""
-        return max((stall.by_us for stall in self.stalls), default=0.0)
+    def longest_step(self) -> float:
+        """The longest that our code has kept the loop at a time, if more than 50 ms; else 0."""
+        return max((step.by_us for step in self.steps), default=0.0)
+
+    @property
+    def longest_behind_threads(self) -> float:
+        """Of the stalls above 50 ms, the most that one waited for our threads."""
+        return max((stall.behind_threads for stall in self.stalls), default=0.0)
 
     @property
     def by_us(self) -> float:
@@ -82,13 +109,19 @@ def read(file: Path, began: float, ended: float) -> Lateness:
     """What was measured between the two times (time.monotonic)."""
     lates: list[float] = []
     stalls: list[Stall] = []
+    steps: list[Step] = []
     for line in _lines(file):
         if line["at"] < began:
             continue
         pairs = zip(line["when"], line["late"], strict=True)
         lates += [late for when, late in pairs if began <= when <= ended]
         stalls += [Stall.of(raw) for raw in line["stalls"] if began <= raw["at"] <= ended]
-    return Lateness(ended - began, lates, stalls)
+        steps += [Step.of(raw) for raw in line["steps"] if began <= raw["at"] <= ended]
+    return Lateness(ended - began, lates, stalls, steps)
+
+
+def _share(raw: dict[str, Any]) -> float:
+    return raw["ours"] / raw["seen"] if raw["seen"] else 0.0
 
 
 def _lines(file: Path) -> Iterable[dict[str, Any]]:
@@ -104,7 +137,8 @@ def _level(lates: Sequence[float], most: float) -> float:
     """The smallest x for which what is above x adds up to no more than ``most``."""
     above = 0.0
     ordered = sorted(lates, reverse=True)
-    for count, (late, lower) in enumerate(zip(ordered, [*ordered[1:], 0.0], strict=True), 1):
+    for count, late in enumerate(ordered, 1):
+        lower = ordered[count] if count < len(ordered) else 0.0
         step = (late - lower) * count
         if above + step > most:
             return late - (most - above) / count

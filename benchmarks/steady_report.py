@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench import table
 from hub_under_test import SSH, WAYS
 from meter_file import Lateness
-from surge_report import markdown_table, stall_lines
+from surge_report import by_us, markdown_table, stall_lines
 from usage import Usage
 
 
@@ -105,11 +105,6 @@ def _late(found: Steadiness) -> str:
     return f"{1000 * late.longest:.0f} / {1000 * late.p99:.0f}" if late else "-"
 
 
-def _late_by_us(found: Steadiness) -> str:
-    late = found.rest.lateness
-    return f"{1000 * late.longest_by_us:.0f}" if late and found.way != "nothing" else "-"
-
-
 def _per_server(found: Steadiness) -> str:
     return "-" if found.kib_per_server is None else f"{found.kib_per_server:.0f}"
 
@@ -119,7 +114,7 @@ COLUMNS: dict[str, _Column] = {
     "SSH": lambda f: str(f.rest.ssh.logins) if f.way != "nothing" else "-",
     "hub CPU, s a minute": lambda f: f"{f.rest.a_minute(f.rest.usage.hub):.2f}",
     "stalls max / p99, ms": _late,
-    "by our code, ms": _late_by_us,
+    "our step / threads, ms": lambda f: by_us(f.rest.lateness) if f.way != "nothing" else "-",
     "hub at rest, MiB": lambda f: f"{f.rest.memory_mib:.0f}",
     "KiB per server": _per_server,
     "restart until all are taken up, s": lambda f: f"{f.restart.adopted_seconds:.1f}",

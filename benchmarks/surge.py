@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import preparing
 import surge_report
-from bench import busy_since, conditions, cpu_ticks, quiet_cores, run
+from bench import PATIENCE_SECONDS, busy_since, conditions, cpu_ticks, quiet_cores, run
 from hub_under_test import WAYS, HubUnderTest, Setup, hub_under_test
 from ownership import wrong_machines
 from surge_report import Outcome
@@ -40,6 +40,7 @@ class Plan:
     real: bool  # jupyterhub-singleuser on the machines; else a stand-in for it
     over_seconds: float
     unbatched_seconds: float
+    patience_seconds: float
     markdown: bool
 
     @property
@@ -91,7 +92,7 @@ async def _one_way(plan: Plan, way: str) -> Outcome:
     )
     async with hub_under_test(setup, say=_say) as hub:
         await preparation.prepare(hub)
-        busy = await quiet_cores()
+        busy = await quiet_cores(plan.patience_seconds)
         _say(f"{WAYS[way]}: {plan.users} people start (cores {busy:.0%} busy before)")
         outcome = await _press(plan, hub, busy)
         if way == "nothing":
@@ -184,6 +185,13 @@ def parser() -> argparse.ArgumentParser:
         f"1000 for 500 s ({UNBATCHED_DEADLINE_SECONDS:.0f})",
     )
     add(
+        "--patience-seconds",
+        type=float,
+        default=PATIENCE_SECONDS,
+        metavar="N",
+        help=f"how long others are waited for who keep the cores busy ({PATIENCE_SECONDS:.0f})",
+    )
+    add(
         "--machines",
         choices=("standin", "auto", "userns", "plain"),
         help="standin: one process stands for all of them; the others have an sshd each "
@@ -212,6 +220,7 @@ def plan_of(arguments: Sequence[str] | None = None) -> Plan:
         real=given.real,
         over_seconds=given.over_seconds,
         unbatched_seconds=given.unbatched_seconds,
+        patience_seconds=given.patience_seconds,
         markdown=given.markdown,
     )
 

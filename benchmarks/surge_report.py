@@ -102,8 +102,11 @@ def stall_lines(lateness: Lateness | None) -> list[str]:
     lines = [
         f"the hub's loop was late by at most {1000 * lateness.longest:.0f} ms, "
         f"p99 {1000 * lateness.p99:.0f} ms; {len(lateness.stalls)} times by more than 50 ms, "
-        f"of which our code took {1000 * lateness.longest_by_us:.0f} ms at most and "
-        f"{lateness.by_us:.2f} s in all"
+        f"{sum(stall.late for stall in lateness.stalls):.1f} s in all, of which our code took "
+        f"{lateness.by_us:.2f} s",
+        f"our code kept the loop for at most {1000 * lateness.longest_step:.0f} ms at a time (0: "
+        "no more than 50), our threads for "
+        f"{1000 * lateness.longest_behind_threads:.0f} ms of a stall",
     ]
     for stall in sorted(lateness.stalls, key=lambda stall: -stall.by_us)[:_SHOWN]:
         lines.append(
@@ -111,6 +114,12 @@ def stall_lines(lateness: Lateness | None) -> list[str]:
             f"{1000 * stall.loop:.0f}, threads {1000 * stall.threads:.0f}, waiting for a core "
             f"{1000 * stall.queued:.0f}) {next(iter(stall.stacks), '')}"
         )
+    for step in sorted(lateness.steps, key=lambda step: -step.by_us)[:_SHOWN]:
+        if step.by_us:
+            place = next(iter(step.stacks), "")
+            lines.append(
+                f"  a step of {1000 * step.took:.0f} ms: {1000 * step.by_us:.0f} ours {place}"
+            )
     lines += [f"  {count} looks: {stack}" for stack, count in lateness.stacks(_SHOWN)]
     return lines
 
@@ -156,9 +165,12 @@ def _late(outcome: Outcome) -> str:
     return f"{1000 * late.longest:.0f} / {1000 * late.p99:.0f}" if late else "-"
 
 
-def _late_by_us(outcome: Outcome) -> str:
-    late = outcome.lateness
-    return f"{1000 * late.longest_by_us:.0f}" if late and outcome.way != "nothing" else "-"
+def by_us(late: Lateness | None) -> str:
+    """The longest step of our code, and the longest wait for our threads, ms."""
+    if late is None:
+        return "-"
+    step = f"{1000 * late.longest_step:.0f}" if late.longest_step else "< 50"
+    return f"{step} / {1000 * late.longest_behind_threads:.0f}"
 
 
 def _calls(outcome: Outcome) -> str:
@@ -176,7 +188,7 @@ COLUMNS: dict[str, _Column] = {
     "hub CPU, s": lambda outcome: f"{outcome.usage.hub:.1f}",
     "hub peak, MiB": lambda outcome: f"{outcome.memory_peak_mib:.0f}",
     "stalls max / p99, ms": _late,
-    "by our code, ms": _late_by_us,
+    "our step / threads, ms": lambda o: by_us(o.lateness) if o.way != "nothing" else "-",
     "browsers' CPU, s": lambda outcome: f"{outcome.rush.cpu_seconds:.1f}",
     "on wrong machines": lambda o: str(len(o.wrong)) if o.way != "nothing" else "-",
     "load before": lambda outcome: f"{outcome.load_before:.1f}",
