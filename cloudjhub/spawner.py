@@ -177,8 +177,10 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     def _options(self) -> options.Options:
         """What was asked for, checked. Agreeing to a move is not kept for later starts."""
-        self._asked_for, self.user_options = self.user_options, options.for_later(self.user_options)
-        self.orm_spawner.user_options = dict(self.user_options)
+        self._asked_for, kept = self.user_options, options.for_later(self.user_options)
+        if kept != self._asked_for:
+            self.user_options = self.orm_spawner.user_options = kept
+            self.user.db.commit()
         return options.checked(self._asked_for, self.cluster.config())
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
