@@ -132,8 +132,15 @@ def plan_text(found: Inventory, homes: Homes, costs: Costs) -> str:
             f"Kept: the manager {found.manager.id} ({found.manager.state}), AMI, network rules."
         )
         if found.manager.state == "running":
-            parts.append("The hub runs on: who logs in meanwhile or later gets a new machine.")
+            parts.append(_hub_goes_on(found))
     return "\n\n".join(parts)
+
+
+def _hub_goes_on(found: Inventory) -> str:
+    goes_on = "The hub runs on: who logs in meanwhile or later gets a new machine."
+    if not any(machine.is_spare for machine in found.workers):
+        return goes_on
+    return f"{goes_on} A pool is filled again at once: set POOL to 0 on the manager before."
 
 
 def machines_text(machines: Sequence[MachineFound]) -> str:
@@ -210,7 +217,7 @@ def remove(at: Desk, found: Inventory, homes: Homes, *, wait_seconds: float) -> 
     removing.blanks(found.blanks)
     came = _came_meanwhile(at, found)
     if came:
-        say(f"Made meanwhile, for people who logged in, and left alone: {', '.join(came)}")
+        say(f"Made meanwhile, by a hub that runs on, and left alone: {', '.join(came)}")
     if removing.remains:
         say(f"\nNot everything went. What remains of cluster {at.cluster}:\n{removing.remains}")
         return FAILED

@@ -140,7 +140,7 @@ class Before:
     wanted: Wanted
     version: str
     server_config: dict[str, Any]
-    own_hub_config: bool
+    hub_config: provision.HubConfig
     postgresql: bool = False
     #: of a new AMI, in pip's format; None where nobody has noted them
     packages: str | None = None
@@ -186,7 +186,9 @@ class Before:
                 "  The hub's database is PostgreSQL, which is not put back if the new version "
                 "changes its schema and then fails: make a copy before (pg_dump)."
             )
-        if self.own_hub_config:
+        if self.hub_config == "older":
+            lines.append("  jupyterhub_config.py, which nobody has changed there, becomes new too.")
+        if self.hub_config == "own":
             lines.append(
                 "  jupyterhub_config.py on the manager differs from this checkout's and is left "
                 "as it is; compare the two."
@@ -252,7 +254,7 @@ def look(
         wanted=wanted if not wanted.rebuild else replace(wanted, worker_ami=""),
         version=provision.installed_version(session),
         server_config=config,
-        own_hub_config=wanted.software and provision.hub_config_differs(session),
+        hub_config=provision.hub_config(session) if wanted.software else "current",
         postgresql=wanted.software and provision.has_postgresql(session),
         packages=upgrade_steps.packages_text(options, session) if wanted.rebuild else None,
         url=change_https.url_now(session) if wanted.https else "",

@@ -76,6 +76,7 @@ def test_workers_end_with_spares_and_no_home_is_lost(place: Place, moved: Moved)
     assert "3 machines of users, 1 spare among them" in shown.stdout
     assert "3 homes (1 of them as it was before it moved" in shown.stdout
     assert "1 snapshot of homes on their way to another zone; the hub goes on" in shown.stdout
+    assert "set POOL to 0 on the manager before" in shown.stdout
     before = place.everything()
     done = place.run("terminate_all_workers.py", "class1", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -284,6 +284,24 @@ def test_a_hub_configuration_of_ones_own_is_left_and_named(operator: Operator):
 
 
 @pytest.mark.slow
+def test_a_hub_configuration_that_nobody_has_changed_becomes_new(operator: Operator, monkeypatch):
+    with_cluster(operator, [])
+    monkeypatch.setattr(upgrade_steps, "build_wheel", lambda: Wheel("cloudjhub.whl", b"wheel"))
+    folder, ours = operator.manager.folder, (CHECKOUT / "jupyterhub_config.py").read_text()
+    for path in ("etc/jupyterhub_config.py", "opt/jupyterhub_config-written.py"):
+        (folder / path).write_text("c = get_config()\n")
+    code, out, err = operator.upgrade("--software", "--yes")
+    assert code == 0, err
+    assert "which nobody has changed there, becomes new too" in out and "differs" not in out
+    # What the script on the manager puts into place, and takes back where the hub does not start.
+    assert (folder / "opt/config-new").read_text() == ours
+    (folder / "etc/jupyterhub_config.py").write_text("c = get_config()\nc.Spawner.debug = True\n")
+    code, out, err = operator.upgrade("--software", "--yes")
+    assert code == 0 and "jupyterhub_config.py on the manager differs" in out
+    assert (folder / "opt/config-new").read_text() == ""
+
+
+@pytest.mark.slow
 def test_what_an_upgrade_does_not_reach_is_said(operator: Operator):
     made = with_cluster(operator, [])
     assert "is PostgreSQL" not in operator.upgrade()[1]

@@ -37,6 +37,10 @@ with sqlite3.connect("/var/lib/jupyterhub/jupyterhub.sqlite") as database:
     database.execute("update alembic_version set version_num = 'of_tomorrow'")
 raise RuntimeError("broken on purpose")
 """
+CONFIG = "/etc/jupyterhub/jupyterhub_config.py"
+WRITTEN = "/opt/cloudjhub/jupyterhub_config-written.py"
+#: as an earlier launch would have written it
+OLDER_CONFIG = f"echo '# older' >>{CONFIG} && cp {CONFIG} {WRITTEN}"
 
 
 @dataclass
@@ -184,7 +188,12 @@ def _plan(made: Manager) -> ManagerPlan:
 
 def test_the_hub_is_upgraded_and_the_proxy_runs_on(manager: Manager):
     proxy, hub = manager.started("jupyterhub-proxy"), manager.started("jupyterhub")
+    manager.cloud.inside(manager.id, OLDER_CONFIG)
     said = manager.upgrade("--yes")
+    assert "which nobody has changed there, becomes new too" in said
+    ours = (CHECKOUT / "jupyterhub_config.py").read_text()
+    assert manager.cloud.inside(manager.id, f"cat {CONFIG}") == ours
+    assert manager.cloud.inside(manager.id, f"cat {WRITTEN}") == ours
     assert "becomes this checkout's" in said and "answers." in said
     assert manager.version()
     assert manager.started("jupyterhub") != hub
@@ -204,6 +213,7 @@ def test_a_hub_that_does_not_start_gives_way_to_the_former_one(manager: Manager,
     shutil.copytree(CHECKOUT / "cloudjhub", broken / "cloudjhub")
     # As a new JupyterHub that changes the schema of the database and then fails.
     (broken / "cloudjhub/spawner.py").write_text(CHANGES_THE_SCHEMA_AND_FAILS)
+    manager.cloud.inside(manager.id, OLDER_CONFIG)
     proxy = manager.started("jupyterhub-proxy")
     with manager.session() as session, pytest.raises(ProvisionError) as failed:
         provision.upgrade_hub(session, build_wheel(broken), manager.private_address)
@@ -215,6 +225,10 @@ def test_a_hub_that_does_not_start_gives_way_to_the_former_one(manager: Manager,
     assert manager.started("jupyterhub-proxy") == proxy
     spawner = "/opt/cloudjhub/venv/lib/python3*/site-packages/cloudjhub/spawner.py"
     assert "broken on purpose" not in manager.cloud.inside(manager.id, f"cat {spawner}")
+    assert manager.cloud.inside(manager.id, f"cat {CONFIG}").endswith("# older\n")
+    assert "config-" not in manager.cloud.inside(manager.id, "ls /opt/cloudjhub").replace(
+        "jupyterhub_config-written.py", ""
+    )
     # And it can be upgraded as if nothing had been.
     assert "answers." in manager.upgrade("--yes")
 

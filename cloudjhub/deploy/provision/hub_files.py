@@ -16,6 +16,8 @@ HUB_PORT = 8081
 WORKER_KEY_FILE = "/var/lib/jupyterhub/worker_key"
 SERVER_CONFIG_PATH = "/etc/jupyterhub/server_config.json"
 CONFIG_PATH = "/etc/jupyterhub/jupyterhub_config.py"
+#: as a launch or an upgrade wrote it: where the two are the same, nobody has changed it
+CONFIG_WRITTEN_PATH = "/opt/cloudjhub/jupyterhub_config-written.py"
 CONFIG_FOLDER = "/etc/jupyterhub/jupyterhub_config.d"
 PGPASS_PATH = "/etc/jupyterhub/pgpass"
 ONE_TIME_PROGRAM = "/usr/local/sbin/cloudjhub-one-time-password"
@@ -117,6 +119,7 @@ def manager_files(plan: HubPlan) -> list[MachineFile]:
         # Read again by the hub whenever it changes: no reason to restart it.
         MachineFile(SERVER_CONFIG_PATH, json.dumps(server_config, indent=2) + "\n", secret=True),
         MachineFile(CONFIG_PATH, plan.jupyterhub_config, HUB),
+        MachineFile(CONFIG_WRITTEN_PATH, plan.jupyterhub_config),
         MachineFile("/etc/jupyterhub/userlist", plan.userlist, HUB, secret=True),
         MachineFile(SIGNUP_WORD_PATH, f"{plan.signup_word}\n", HUB, secret=True),
         MachineFile(PGPASS_PATH, plan.database.pgpass, HUB, secret=True),

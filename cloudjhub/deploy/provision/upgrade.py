@@ -9,10 +9,15 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Literal
 
 from cloudjhub.config import ClusterConfig
-from cloudjhub.deploy.provision.hub_files import CONFIG_FOLDER, CONFIG_PATH, SERVER_CONFIG_PATH
+from cloudjhub.deploy.provision.hub_files import (
+    CONFIG_FOLDER,
+    CONFIG_PATH,
+    CONFIG_WRITTEN_PATH,
+    SERVER_CONFIG_PATH,
+)
 from cloudjhub.deploy.provision.shell import (
     ProvisionError,
     Say,
@@ -24,6 +29,9 @@ from cloudjhub.deploy.provision.shell import (
 from cloudjhub.deploy.provision.versions import JUPYTERHUB_VERSION
 from cloudjhub.deploy.provision.wheel import CHECKOUT, Wheel
 from cloudjhub.remote import Session
+
+#: as this checkout has it; as it was written before; or as somebody has changed it there
+HubConfig = Literal["current", "older", "own"]
 
 _BASE = "/opt/cloudjhub"
 _USED = f"{_BASE}/worker-amis"
@@ -146,10 +154,13 @@ def has_postgresql(session: Session) -> bool:
     return "c.JupyterHub.db_url = 'postgresql" in text
 
 
-def hub_config_differs(session: Session, checkout: Path = CHECKOUT) -> bool:
-    """Whether jupyterhub_config.py on the manager is another than this checkout's."""
-    there = Shell(session, nobody).get(CONFIG_PATH)
-    return there != (checkout / "jupyterhub_config.py").read_text("utf-8")
+def hub_config(session: Session, checkout: Path = CHECKOUT) -> HubConfig:
+    """How jupyterhub_config.py on the manager relates to this checkout's."""
+    shell, new = Shell(session, nobody), (checkout / "jupyterhub_config.py").read_text("utf-8")
+    there = shell.get(CONFIG_PATH)
+    if there == new:
+        return "current"
+    return "older" if there == shell.get(CONFIG_WRITTEN_PATH) else "own"
 
 
 def upgrade_hub(
@@ -164,7 +175,9 @@ def upgrade_hub(
     unit = Template(read_file("jupyterhub.service")).substitute(hub_address=private_address)
     shell.put(path, wheel.content)
     shell.put(f"{_BASE}/unit-new", unit)
-    state = f"upgraded-{digest(wheel.content, unit)}"
+    config = _newer_config(session) or ""
+    shell.put(f"{_BASE}/config-new", config)
+    state = f"upgraded-{digest(wheel.content, unit, config)}"
     words = (path, "manager", JUPYTERHUB_VERSION, private_address, state)
     try:
         return shell.script("upgrade_hub", *words)
@@ -172,3 +185,10 @@ def upgrade_hub(
         if "runs again" in error.log_tail:
             error.remedy = "The version that ran before runs again; nobody's server was disturbed."
         raise
+
+
+def _newer_config(session: Session) -> str | None:
+    """This checkout's jupyterhub_config.py, where the one there is older and nobody's own."""
+    if hub_config(session) != "older":
+        return None
+    return (CHECKOUT / "jupyterhub_config.py").read_text("utf-8")
