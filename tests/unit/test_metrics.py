@@ -2,9 +2,12 @@
 
 import gc
 import logging
+import re
+from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
 from cloudjhub import metrics
 
@@ -78,3 +81,20 @@ def test_the_last_one_named_is_shown(source):
 def test_a_gauge_that_does_not_exist_is_refused(source):
     with pytest.raises(ValueError, match="no such gauge: machine"):
         metrics.watch("machine", source, Source.read)
+
+
+def test_the_page_names_every_metric_and_no_other():
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    table = page.split("## What there is")[1].split("## Questions")[0]
+    families = [*vars(metrics).values()]
+    made = {
+        f"{name}_total" if kind == "counter" else name
+        for family in families
+        if isinstance(family, MetricWrapperBase)
+        for name, kind in [(family._name, family._type)]
+    }
+    made |= {f"cloudjhub_{name}" for name in metrics._WATCHED}
+    assert set(re.findall(r"`(cloudjhub_\w+)", table)) == made
+    in_queries = set(re.findall(r"(cloudjhub_\w+)", page.replace(table, "")))
+    known = {*made, "cloudjhub_"}
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in in_queries} <= known
