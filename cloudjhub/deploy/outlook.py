@@ -53,13 +53,13 @@ class Outlook:
 def look(at: Desk, found: Inventory, said: Said, now: datetime) -> Outlook:
     """Asks for the quotas; the rest is what the manager said."""
     config = said.config
-    types = listed(config["WORKER_INSTANCE_TYPE"]) if config else []
+    types = listed(config.get("WORKER_INSTANCE_TYPE", [])) if config else []
     uses = quotas(at, [*types, *(machine.instance_type for machine in found.workers)])
     if config is None:
         return Outlook(uses, why=said.why)
     try:
         pool = pool_of(config, now)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # of a file that somebody has broken meanwhile
         return Outlook(uses, why=f"POOL on the manager cannot be read: {error}")
     return Outlook(
         uses, pool, config.get("MAX_MACHINES", 0), config.get("WHEN_FULL", "queue"), why=""
@@ -80,7 +80,7 @@ def _used(at: Desk, code: str) -> int | None:
 
 
 def pool_of(config: dict[str, Any], now: datetime) -> Pool:
-    """Pure. Raises ValueError."""
+    """Pure. Raises ValueError or TypeError for what is none."""
     wanted, most = timetable(config.get("POOL", 0)), config.get("POOL_MAX", _DEFAULT_POOL_MAX)
     current = min(wanted.wanted(now), most)
     return Pool(

@@ -150,7 +150,8 @@ def test_what_the_manager_does_not_say_is_not_known(asked):
     refused = ProvisionError("The manager has no server_config.json.", "Run the launch again.")
     text = asked(refused)
     assert "not known (the manager was asked: The manager has no server_config.json)" in text
-    assert "POOL on the manager cannot be read" in asked(CONFIG | {"POOL": "many"})
+    for wrong in ({"POOL": "many"}, {"POOL_MAX": "many"}):
+        assert "POOL on the manager cannot be read" in asked(CONFIG | wrong)
     pinned = [{"Key": HOST_KEY_TAG}]
     asked.place.api.delete_tags(Resources=[asked.made.ids["manager"]], Tags=pinned)
     before = len(asked.targets)
