@@ -8,6 +8,7 @@ the names, and may change what stands here.
 import os
 from pathlib import Path
 
+from cloudjhub.hub_database import quick_commits
 from cloudjhub.hub_start import begin_with_hub
 
 c = get_config()
@@ -48,6 +49,17 @@ c.JupyterHub.allow_named_servers = False
 # Whoever is idle is judged by the hub's times of last activity, so these are kept fresh: seconds
 # between two readings of the proxy's table (default 300).
 c.JupyterHub.last_activity_interval = 60
+
+# A hub that starts looks at the servers that run for this long before it answers people (seconds;
+# default 10). With a thousand of them it answers at once and looks meanwhile.
+c.JupyterHub.init_spawners_timeout = 1
+
+# A request that a user or a server makes is written down as activity at most this often (seconds;
+# default 30): with a thousand of them every write is one more that the hub waits for.
+c.JupyterHub.activity_resolution = 60
+
+# SQLite, where the database is that: commits that wait for no disk, of which a start has ten.
+quick_commits()
 
 # Leaving the page is not leaving the machine: work that runs goes on until it is idle.
 c.JupyterHub.shutdown_on_logout = False
