@@ -15,10 +15,11 @@ from cloudjhub.fleet import Fleet, FleetSettings, gauges
 from cloudjhub.fleet.admission import Limit
 from cloudjhub.fleet.upkeep import Upkeep
 from cloudjhub.hearing import Hearing
+from cloudjhub.line import Gate
 from cloudjhub.pool.keeper import Keeper, Surroundings, kinds_today
 from cloudjhub.pool.preparation import Visitor
 from cloudjhub.pool.watch import Questions
-from cloudjhub.progress import UsualTimes
+from cloudjhub.progress import LET_IN, UsualTimes
 from cloudjhub.quota import Quota
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Cluster:
         self.times = UsualTimes()
         self.hearing = Hearing()
         self.ssh_threads = ThreadPoolExecutor(settings.ssh_threads, thread_name_prefix="ssh")
+        self.letting_in = Gate("let_in", settings.ssh_threads, LET_IN)
         self._file = ConfigFile(settings.config_file)
         self._fleet: Fleet | None = None
         self._upkeep: Upkeep | None = None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from cloudjhub import metrics
 from cloudjhub.deadlines import timeout
+from cloudjhub.errors import TimedOut
 
 _TICK_SECONDS = 1.0
 _TICKS_PER_SECOND = 50  # of all pages together
@@ -181,10 +182,10 @@ class StartReport:
         """Say something besides the phases."""
         self._say(message, None)
 
-    def too_late(self, seconds: float) -> str:
-        """What a start that is given up after that time was about."""
+    def too_late(self, seconds: float) -> TimedOut:
+        """The error of a start that is given up after that time; says where it stood."""
         where = f" {self._current.sentence()}" if self._current is not None else ""
-        return f"Your server was not ready in {in_words(seconds)}.{where}"
+        return TimedOut(f"Your server was not ready in {in_words(seconds)}.{where}")
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
         """Everything said so far, then everything as it is said; the bar moves in between."""

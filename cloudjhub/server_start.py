@@ -153,19 +153,21 @@ class ServerStart:
             key_file=config.worker_key_file,
         )
         patience = self._patience.login_seconds if booting else _LOGIN_SECONDS
-        deadline = time.monotonic() + patience
+        deadline: float | None = None  # the time until it is this login's turn does not count
         passing = (MachineNotAnswering, LoginRefused) if booting else MachineNotAnswering
         pause = 0.2
         while True:
             try:
-                return await self._connected(target, pinned)
+                async with self._cluster.letting_in.turn(self._report):
+                    deadline = deadline or time.monotonic() + patience
+                    return await self._connected(target, pinned)
             except HostKeyChanged:
                 log.error("%s of %s shows a changed host key", instance.id, self._wanted.owner)
                 if not has_owner(instance.tags):
                     (await self._cluster.fleet()).spares.condemn(instance.id)
                 raise
             except passing as error:
-                if time.monotonic() + pause > deadline:
+                if deadline is None or time.monotonic() + pause > deadline:
                     raise
                 log.info("Login to %s again: %s", instance.id, error)
             await asyncio.sleep(pause)

@@ -16,7 +16,7 @@ from jupyterhub.utils import url_path_join
 from cloudjhub import machine_end, options
 from cloudjhub.deadlines import timeout
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import CloudJHubError, ConfigError, HomeHeldUp, NotebookError, TimedOut
+from cloudjhub.errors import CloudJHubError, ConfigError, HomeHeldUp, NotebookError
 from cloudjhub.fleet import Fleet
 from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.ownership import anything_of
@@ -63,9 +63,8 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._token_id = state.get("token_id")
         self._private_ip = state.get("private_ip", "")
         self._server_port = state.get("port")
-        if took := state.get("took"):
-            self._took = took
-            self.cluster.times.add_earlier(took)
+        self._took = state.get("took", {})
+        self.cluster.times.add_earlier(self._took)
 
     def get_state(self) -> dict[str, Any]:
         """Ids and the public host key; admins may read this over REST, so nothing secret."""
@@ -116,8 +115,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             async with timeout(self.start_timeout * 0.95):
                 running = await self._start()
         except asyncio.TimeoutError as error:
-            late = self._report.too_late(self.start_timeout * 0.95)
-            raise self._for_people(TimedOut(late)) from error
+            raise self._for_people(self._report.too_late(self.start_timeout * 0.95)) from error
         except CloudJHubError as error:
             raise self._for_people(error) from error
         except Exception as error:

@@ -253,10 +253,10 @@ async def test_a_line_that_moves_all_the_time_is_told_now_and_then(clock):
 
 async def test_where_it_stands_is_said_when_the_start_ends_there(clock):
     line, seen = Line("test"), report()
-    assert seen.too_late(1140) == "Your server was not ready in 19 min 0 s."
+    assert seen.too_late(1140).message == "Your server was not ready in 19 min 0 s."
     with line.joined() as place, seen.phase(PLACE, place):
         clock.now += 1140
-        assert seen.too_late(1140) == (
+        assert seen.too_late(1140).message == (
             "Your server was not ready in 19 min 0 s. "
             "You wait for a machine: you are number 1 of 1, 19 min 0 s so far."
         )
