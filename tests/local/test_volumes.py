@@ -90,3 +90,26 @@ def test_volumes_do_not_shrink(api_cloud: Cloud) -> None:
 def test_a_zone_that_does_not_exist(api_cloud: Cloud) -> None:
     create = api_cloud.api.create_volume
     assert code_of(lambda: create(AvailabilityZone="mars-1a", Size=1))[0] == "InvalidZone.NotFound"
+
+
+def test_a_volume_from_a_snapshot_holds_what_the_first_one_held_then(api_cloud: Cloud) -> None:
+    api, folder = api_cloud.api, api_cloud.ec2.state_dir / "volumes"
+    first = made(api_cloud)
+    (folder / first / "data").mkdir(parents=True)
+    (folder / first / "data" / "thesis.txt").write_text("one")
+    api_cloud.ec2.faults.hold("snapshot")
+    snapshot = api.create_snapshot(VolumeId=first)
+    assert snapshot["State"] == "pending"
+    api_cloud.ec2.faults.let_go("snapshot")
+    of_it = {"SnapshotIds": [snapshot["SnapshotId"]]}
+    wait_for(
+        "the snapshot to be complete",
+        lambda: api.describe_snapshots(**of_it)["Snapshots"][0]["State"] == "completed",
+    )
+    (folder / first / "data" / "thesis.txt").write_text("two")
+    second = made(api_cloud, "us-east-1b", SnapshotId=snapshot["SnapshotId"])
+    assert (folder / second / "data" / "thesis.txt").read_text() == "one"
+    api.delete_snapshot(SnapshotId=snapshot["SnapshotId"])
+    kept = api_cloud.ec2.state_dir / "snapshots" / snapshot["SnapshotId"]
+    wait_for("the snapshot's folder to go", lambda: not kept.exists())
+    assert (folder / second / "data" / "thesis.txt").read_text() == "one"
