@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -65,6 +66,7 @@ class View:
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
         self._next: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way: tuple[float, asyncio.Future[None]] | None = None
         self._failing_since: float | None = None
 
     # -- reading
@@ -109,9 +111,14 @@ class View:
         """
         if self.age_seconds <= self._interval():
             return
-        coming = self._next
         with self.watching():
-            await asyncio.shield(coming)
+            began, coming = self._under_way or (-math.inf, self._next)
+            # A listing shows what was when it began, so one that began a moment ago will do; the
+            # one after it may be a long way off.
+            if time.monotonic() - began <= self._interval():
+                with suppress(CloudJHubError):
+                    return await asyncio.shield(coming)
+            await asyncio.shield(self._next)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -214,6 +221,7 @@ class View:
         coming, self._next = self._next, asyncio.get_running_loop().create_future()
         error: Exception | None = None
         began = time.monotonic()
+        self._under_way = (began, coming)
         try:
             listed = await self._fetch()
         except asyncio.CancelledError:
@@ -228,6 +236,7 @@ class View:
         else:
             self._listing_took = time.monotonic() - began
             self._accept(listed, began)
+        self._under_way = None
         if not coming.done():
             coming.set_exception(error) if error else coming.set_result(None)
             if error:

@@ -40,6 +40,43 @@ async def test_a_look_that_began_before_the_question_does_not_answer_it(view, li
     assert listings.looks == 2
 
 
+@pytest.mark.parametrize(("seconds", "looks"), [(0.5, 1), (2.0, 2)], ids=["young", "old"])
+async def test_a_look_under_way_answers_who_comes_soon_after_its_beginning(
+    view, listings, clock, seconds, looks
+):
+    go_on, fetch = asyncio.Event(), view._fetch
+
+    async def slowly():
+        await go_on.wait()
+        return await fetch()
+
+    view._fetch = slowly
+    looking = asyncio.ensure_future(view._fetch_once())
+    await asyncio.sleep(0)
+    clock.ahead += seconds
+    asking = asyncio.ensure_future(view.refreshed())
+    await asyncio.sleep(0)
+    go_on.set()
+    await looking
+    await asyncio.sleep(0)
+    if not asking.done():
+        await view._fetch_once()
+    await asyncio.wait_for(asking, 60)
+    assert listings.looks == looks
+
+
+async def test_who_waits_for_a_look_that_fails_gets_the_next(view, listings):
+    listings.errors = [EC2Unreachable("gone", action="DescribeInstances")]
+    looking = asyncio.ensure_future(view._fetch_once())
+    await asyncio.sleep(0)
+    asking = asyncio.ensure_future(view.refreshed())
+    await looking
+    await asyncio.sleep(0)
+    assert not asking.done()
+    await view._fetch_once()
+    await asyncio.wait_for(asking, 60)
+
+
 async def test_an_asker_who_is_cancelled_cancels_nobody_else(view):
     one, other = (asyncio.ensure_future(view.refreshed()) for _ in range(2))
     await asyncio.sleep(0)
