@@ -72,6 +72,10 @@ class Translation(Protocol):
 Told = Callable[[str, str | None, float], None]
 
 
+#: gets botocore's response (status_code, body) and the dictionary that its result is updated with
+Reader = Callable[[dict[str, Any], dict[str, Any]], None]
+
+
 class Session:
     """Makes the clients of one account and region.
 
@@ -138,6 +142,16 @@ class Service:
         action = self._action(operation)
         while (page := self._asked(action, next, pages, None)) is not None:
             yield page
+
+    def read_by_hand(self, operation: str, read: Reader) -> None:
+        """Have ``read`` take what it wants out of each answer before botocore reads the rest."""
+        event = f"before-parse.{self._client.meta.service_model.service_id.hyphenize()}"
+        self._client.meta.events.register(
+            f"{event}.{self._action(operation)}",
+            lambda response_dict, customized_response_dict, **_: read(
+                response_dict, customized_response_dict
+            ),
+        )
 
     def _action(self, operation: str) -> str:
         return self._client.meta.method_to_api_mapping[operation]

@@ -10,6 +10,7 @@ from typing import Any
 
 from cloudjhub import ec2_errors
 from cloudjhub.aws import Access, Session, Told
+from cloudjhub.ec2_listing import take_reservations
 from cloudjhub.ec2_values import (
     Image,
     Instance,
@@ -45,6 +46,7 @@ class EC2:
         self._read = session.service(
             "ec2", attempts=_READ_ATTEMPTS, read_seconds=10, threads=threads, told=told
         )
+        self._read.read_by_hand("describe_instances", take_reservations)
         self._write = session.service(
             "ec2", attempts=1, read_seconds=30, threads=threads, told=told
         )
