@@ -129,6 +129,9 @@ class Machine:
         if self._id is not None:
             self._fleet.spares.release(self._id)
 
+    def _as_now(self, machine: Instance) -> Instance:
+        return self._fleet.view.get(machine.id) or machine
+
     def _present(self) -> Instance | None:
         return self._fleet.view.get(self._id) if self._id else None
 
@@ -148,7 +151,7 @@ class Machine:
     async def _start(self, machine: Instance) -> None:
         try:
             await self._fleet.admission.run(
-                self._owner, self._report, lambda: self._power.start(machine)
+                self._owner, self._report, lambda: self._power.start(self._as_now(machine))
             )
         except NoCapacity as refusal:
             if machine.id == self._power.launched_id and not has_owner(machine.tags):

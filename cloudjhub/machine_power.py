@@ -16,6 +16,7 @@ from cloudjhub.errors import (
     NoCapacity,
     NoFreeAddress,
     NotFound,
+    QuotaReached,
     WrongState,
 )
 from cloudjhub.fleet import Fleet
@@ -218,9 +219,16 @@ class Power:
                 return await self._fleet.start(machine.id, kind)
             except NoCapacity as error:
                 last = error
+            except QuotaReached:
+                await self._is_again(machine, present)
+                raise
+        await self._is_again(machine, present)
+        raise nothing_left(START, kinds, last)
+
+    async def _is_again(self, machine: Instance, present: str) -> None:
+        """Give it back the type that it had before this start."""
         if present != machine.instance_type:
             await self._becomes(machine, machine.instance_type)
-        raise nothing_left(START, kinds, last)
 
     def _in_order(self, present: str) -> tuple[str, ...]:
         """The best type first, unless the change has to wait in a line: it is no gain then."""

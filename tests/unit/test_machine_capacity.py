@@ -236,6 +236,16 @@ async def test_with_no_type_left_it_stays_what_it_was_and_is_not_replaced(scarce
     assert scarce.ec2.machines[stopped].instance_type == "t3.medium"
 
 
+async def test_a_quota_that_is_reached_on_the_way_leaves_it_what_it_was(scarce, stopped):
+    scarce.ec2.rooms = {("t3.medium", "z"): 0}
+    none = NoCapacity("No more.", action="StartInstances")
+    full = QuotaReached("Quota.", action="StartInstances", code="VolumeLimitExceeded")
+    scarce.ec2.failures["start"].extend([none, full])
+    with pytest.raises(QuotaReached):
+        await scarce.start(stopped)
+    assert scarce.ec2.made("modify-type") == [(stopped, "t3a.medium"), (stopped, "t3.medium")]
+
+
 async def test_files_on_a_root_disk_cannot_be_moved_and_that_is_said(scarce):
     machine = scarce.ec2.add("stopped", tags=owner_tags(ADA))
     scarce.ec2.change(machine.id, instance_type="t3.medium")
