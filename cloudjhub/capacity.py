@@ -40,18 +40,20 @@ class _Refusal:
 class Capacity:
     """One memory for all users of a hub. It is lost with the process, which costs a few calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, remembered_seconds: float = REMEMBERED_SECONDS) -> None:
+        self._remembered_seconds = remembered_seconds
         self._refusals: dict[Kind, _Refusal] = {}
 
     def refused(
         self,
         instance_type: str,
         zone: str,
-        seconds: float = REMEMBERED_SECONDS,
+        seconds: float | None = None,
         *,
         action: str = LAUNCH,
     ) -> None:
         """Amazon said that it has none of these in that zone."""
+        seconds = self._remembered_seconds if seconds is None else seconds
         metrics.capacity_refused(instance_type, zone)
         kind, now = Kind(instance_type, zone), time.monotonic()
         before = self._refusals.get(kind)

@@ -88,6 +88,16 @@ class InstanceSpawnerTraits(LoggingConfigurable):
         """,
     ).tag(config=True)
 
+    capacity_memory_seconds = Float(
+        300.0,
+        min=0.0,
+        help="""How long nobody asks Amazon again for a type that it had none of in a zone, seconds,
+        as long as there is another type or zone to ask for. Default 300; see docs/capacity.md.
+
+        Takes effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
     boot_timeout_seconds = Float(
         240.0,
         min=1.0,
@@ -155,6 +165,7 @@ class InstanceSpawnerTraits(LoggingConfigurable):
                     busy_interval_seconds=self.busy_interval_seconds,
                     quiet_interval_seconds=self.quiet_interval_seconds,
                     ec2_threads=self.ec2_threads,
+                    capacity_memory_seconds=self.capacity_memory_seconds,
                 ),
                 ssh_threads=self.ssh_threads,
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudjhub import homes
-from cloudjhub.capacity import START, Capacity, Kind
+from cloudjhub.capacity import REMEMBERED_SECONDS, START, Capacity, Kind
 from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Image, Instance, Volume
 from cloudjhub.errors import (
@@ -43,6 +43,7 @@ class FleetSettings:
     busy_interval_seconds: float = 1.0
     quiet_interval_seconds: float = 30.0
     ec2_threads: int = 16
+    capacity_memory_seconds: float = REMEMBERED_SECONDS
 
 
 class Fleet:
@@ -63,7 +64,7 @@ class Fleet:
         self._volumes: SharedRead[list[Volume]] = SharedRead(
             lambda: self._calls.once("DescribeVolumes", self._ec2.volumes)
         )
-        self.capacity = Capacity()
+        self.capacity = Capacity(settings.capacity_memory_seconds)
         self.copies = Copies(ec2, self._calls)
         self._launches = Launches(
             ec2, self._calls, self.view, self.spares, self.capacity, batcher=self._batcher
