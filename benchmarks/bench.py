@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -95,9 +95,9 @@ def _nothing_left(started: Iterable[Process]) -> None:
 # Conditions -----------------------------------------------------------------------------------
 
 
-def conditions(**more: object) -> str:
-    """When, where and with what a benchmark ran, as lines of text."""
-    said = {
+def conditions(**more: object) -> dict[str, object]:
+    """When, where and with what a benchmark runs."""
+    return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "cores": f"{len(os.sched_getaffinity(0))} ({_processor()}), {_memory_gib():.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
@@ -108,7 +108,18 @@ def conditions(**more: object) -> str:
         "load (1, 5, 15 min)": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         **more,
     }
+
+
+def as_lines(said: Mapping[str, object]) -> str:
+    """Conditions for the eye."""
     return "\n".join(f"{name + ':':24}{value}" for name, value in said.items())
+
+
+def as_sentence(said: Mapping[str, object]) -> str:
+    """Conditions for a README."""
+    bare = ("date", "cloudjhub", "proxy", "system")
+    parts = [str(value) if name in bare else f"{name} {value}" for name, value in said.items()]
+    return ", ".join(parts) + "."
 
 
 def _processor() -> str:

@@ -15,6 +15,7 @@ import re
 import resource
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -207,4 +208,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    # Nobody listens any more: the benchmark has ended without a word.
+    with suppress(BrokenPipeError):
+        asyncio.run(main())

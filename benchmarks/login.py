@@ -19,6 +19,7 @@ from statistics import median
 import hub_steps
 from bench import (
     PROBE_SECONDS,
+    as_lines,
     conditions,
     first_answer,
     notebook_answer,
@@ -217,7 +218,7 @@ async def measure(rounds: int, boot_seconds: float) -> int:
         running_demo(lambda folder: local_config(folder / "homes"), users=names) as local,
     ):
         more = {"machine start": f"{boot_seconds} s", "machines": ours.ec2.variant}
-        print(conditions(**more), flush=True)
+        print(as_lines(conditions(**more)), flush=True)
         # The first start of a hub imports and connects what later ones find done.
         await one_round(ours, local, names[0])
         done = []

@@ -15,8 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import aiohttp
+import readme_block
 import steady_report
-from bench import busy_since, conditions, cpu_ticks, run
+from bench import as_lines, as_sentence, busy_since, conditions, cpu_ticks, run
 from hub_under_test import WAYS, HubUnderTest, Setup, hub_under_test
 from ownership import wrong_machines
 from steady_report import Rest, Restart, Steadiness
@@ -45,6 +46,7 @@ class Plan:
     ways: tuple[str, ...]
     machines: Variant
     markdown: bool
+    readme: bool
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,12 +56,16 @@ class Plan:
 
 async def steady(plan: Plan) -> int:
     """Print everything; 1 if a server is lost or runs on somebody else's machine."""
-    print(conditions(**_said(plan)), flush=True)
+    said = conditions(**_said(plan))
+    print(as_lines(said), flush=True)
     found = []
     for way in plan.ways:
         found.append(await _one_way(plan, way))
         print(steady_report.one_way(found[-1]), flush=True)
     print(steady_report.tables(found, markdown=plan.markdown), flush=True)
+    if plan.readme:
+        tables = steady_report.tables(found, markdown=True)
+        readme_block.put(f"steady {plan.users}", f"{as_sentence(said)}\n{tables}")
     print("\nNothing was left running.")
     return 1 if any(steadiness.is_failure for steadiness in found) else 0
 
@@ -234,6 +240,7 @@ def main() -> int:
         help="standin: one process stands for all of them (standin)",
     )
     add("--markdown", action="store_true", help="print the tables for a README")
+    add("--readme", action="store_true", help="put the tables into this folder's README.md")
     given = command.parse_args()
     plan = Plan(**vars(given))
     return run(lambda: steady(plan))

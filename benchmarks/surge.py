@@ -14,8 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import preparing
+import readme_block
 import surge_report
-from bench import PATIENCE_SECONDS, busy_since, conditions, cpu_ticks, quiet_cores, run
+from bench import (
+    PATIENCE_SECONDS,
+    as_lines,
+    as_sentence,
+    busy_since,
+    conditions,
+    cpu_ticks,
+    quiet_cores,
+    run,
+)
 from hub_under_test import WAYS, HubUnderTest, Setup, hub_under_test
 from ownership import wrong_machines
 from surge_report import Outcome
@@ -42,6 +52,7 @@ class Plan:
     unbatched_seconds: float
     patience_seconds: float
     markdown: bool
+    readme: bool
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,12 +69,16 @@ async def surge(plan: Plan) -> int:
 
     That EC2's limits leave some without a server in the unbatched way is no failure.
     """
-    print(conditions(**_said(plan)), flush=True)
+    said = conditions(**_said(plan))
+    print(as_lines(said), flush=True)
     outcomes = []
     for way in plan.ways:
         outcomes.append(await _one_way(plan, way))
         print(surge_report.one_way(outcomes[-1]), flush=True)
     print(surge_report.tables(outcomes, markdown=plan.markdown), flush=True)
+    if plan.readme:
+        tables = surge_report.tables(outcomes, markdown=True)
+        readme_block.put(f"surge {plan.users} {plan.kind}", f"{as_sentence(said)}\n{tables}")
     print("\nNothing was left running.")
     return 1 if any(outcome.is_failure for outcome in outcomes) else 0
 
@@ -71,7 +86,7 @@ async def surge(plan: Plan) -> int:
 def _said(plan: Plan) -> dict[str, object]:
     return {
         "users": plan.users,
-        "kind": f"{plan.kind} machines ({plan.machines})",
+        "machines": f"{plan.kind} ({plan.machines})",
         "machine start": f"{plan.boot_seconds:g} s",
         "server": "jupyterhub-singleuser" if plan.real else "notebook stand-in",
         "EC2's limits": "on",
@@ -199,6 +214,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--real", action="store_true", help="run jupyterhub-singleuser on real machines")
     add("--markdown", action="store_true", help="print the tables for a README")
+    add("--readme", action="store_true", help="put the tables into this folder's README.md")
     return command
 
 
@@ -222,6 +238,7 @@ def plan_of(arguments: Sequence[str] | None = None) -> Plan:
         unbatched_seconds=given.unbatched_seconds,
         patience_seconds=given.patience_seconds,
         markdown=given.markdown,
+        readme=given.readme,
     )
 
 

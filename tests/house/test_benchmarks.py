@@ -149,6 +149,24 @@ def test_the_meter_knows_whose_code_stalls_a_loop(checkout: Path, tmp_path: Path
     assert len(found.stalls) >= 2 and found.longest >= 0.09
 
 
+def test_tables_find_their_place_in_the_readme(checkout: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.syspath_prepend(str(checkout / "benchmarks"))
+    import readme_block
+
+    page = tmp_path / "README.md"
+    page.write_text((checkout / "benchmarks/README.md").read_text())
+    for name in [
+        f"surge {n} {kind}" for n in (30, 300, 1000) for kind in ("new", "stopped", "pool")
+    ]:
+        readme_block.put(name, f"the table of {name} \\1", page)
+    for users in (30, 300, 1000):
+        readme_block.put(f"steady {users}", "| at rest |", page)
+    assert page.read_text().count("the table of surge 300 pool \\1\n") == 1
+    assert page.read_text().count("<!-- end -->") == 12
+    with pytest.raises(LookupError, match="surge 31 new"):
+        readme_block.put("surge 31 new", "", page)
+
+
 @pytest.mark.parametrize(
     ("lates", "seconds", "p99"),
     [
