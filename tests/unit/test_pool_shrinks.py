@@ -99,6 +99,18 @@ async def test_what_the_pool_keeps_does_not_expire_with_abandoned_machines(pool,
     assert ec2.count("terminate") == 0
 
 
+async def test_abandoned_machines_that_the_pool_does_not_need_expire(pool, ec2):
+    pool.configure(POOL=1)
+    abandoned = [ec2.add(age_seconds=5000, tags={SHAPE_TAG: pool.spec.shape}) for _ in range(3)]
+    await pool.see()
+    await pool.round()
+    await pool.tidy()
+    assert sorted(call for (ids,) in ec2.made("terminate") for call in ids) == sorted(
+        {machine.id for machine in abandoned} - pool.free()
+    )
+    assert len(pool.states()) == 1 and pool.launched() == []
+
+
 async def test_before_the_first_round_nothing_expires(pool, ec2):
     ec2.add(age_seconds=5000)
     await pool.see()
