@@ -37,21 +37,23 @@ restart() { systemctl daemon-reload && systemctl restart jupyterhub.service 9>&-
 # A new JupyterHub may change the schema, which the former one would not understand.
 sqlite() { /usr/bin/python3 -I -c "import sqlite3, sys; db = sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True); $1" "${@:2}"; }
 revision() { sqlite 'print(*db.execute("select version_num from alembic_version").fetchone())' "$1" 2>/dev/null || true; }
+# In WAL mode whoever looks into it leaves two files beside it.
+forget_copy() { rm -f "$copy" "$copy-wal" "$copy-shm" "$copy.new" "$copy.new-wal" "$copy.new-shm"; }
 same_schema() { [ "$(revision "$copy")" = "$(revision "$database")" ]; }
 keep_database() {
     [ -s "$database" ] || return 0
     systemctl stop jupyterhub.service || return 1
     # Of an attempt that was cut off, the copy from before a change of the schema is the one to keep.
     if [ -s "$copy" ] && ! same_schema; then return 0; fi
-    rm -f "$copy.new"
+    forget_copy
     (umask 077 && sqlite 'db.backup(sqlite3.connect(sys.argv[2]))' "$database" "$copy.new") && mv -f "$copy.new" "$copy"
 }
 database_back() {
     if [ ! -s "$copy" ] || same_schema; then return 0; fi
     echo "The users' database is put back as it was before its schema was changed." >&2
     systemctl stop jupyterhub.service
-    install -o jupyterhub -g jupyterhub -m "$(stat -c %a "$database")" "$copy" "$database"
     rm -f "$database-journal" "$database-wal" "$database-shm"
+    install -o jupyterhub -g jupyterhub -m "$(stat -c %a "$database")" "$copy" "$database"
 }
 back() {
     echo "$1 Going back to the version that ran before." >&2
@@ -63,7 +65,8 @@ back() {
     sed -n 's/^jupyterhub==/jupyterhub==/p' "$base/packages-before.txt" >"$base/constraints.txt"
     database_back
     if restart; then echo "The version that ran before runs again." >&2; else echo "The hub does not start." >&2; fi
-    rm -f "$base/upgrading" "$base/config-new" "$base/config-before" "$copy"
+    rm -f "$base/upgrading" "$base/config-new" "$base/config-before"
+    forget_copy
     exit 1
 }
 
@@ -79,5 +82,6 @@ echo "$state" >"$base/running/jupyterhub.service"
 mv -f "$wheel" "$base/wheels/"
 find "$base/wheels" -maxdepth 1 -name '*.whl' ! -name "$(basename "$wheel")" -delete
 if [ -s "$base/config-new" ]; then mv -f "$base/config-new" "$base/jupyterhub_config-written.py"; fi
-rm -f "$base/upgrading" "$base/config-new" "$base/config-before" "$copy"
+rm -f "$base/upgrading" "$base/config-new" "$base/config-before"
+forget_copy
 answer "{\"before\": \"$before\", \"cloudjhub\": \"$(version cloudjhub)\", \"jupyterhub\": \"$(version jupyterhub)\"}"
