@@ -14,25 +14,36 @@ from cloudjhub.progress import StartReport
 log = logging.getLogger(__name__)
 
 _ATTACH_SECONDS = 300.0
+_LISTED_SECONDS = 120.0  # how long a listing may show what was before a move
 _LOOK_SECONDS = 1.0
 
 
 async def home_volume_of(
-    fleet: Fleet, machine: Instance, owner: Owner, report: StartReport
+    fleet: Fleet, machine: Instance, owner: Owner, report: StartReport, must_be: str | None = None
 ) -> str | None:
     """Id of the owner's home volume, attached to the machine; None: the home is on its root disk.
 
     Attaches the volume that carries the owner's tags where the machine was launched without one.
-    Raises TimedOut if the volume does not come free.
+    ``must_be``: which it is, as a listing may still show what was before it moved. Raises
+    TimedOut if the volume does not come free.
     """
     if machine.home_volume_id:
         return machine.home_volume_id
-    homes = await fleet.homes_of(owner)
-    if not homes:
+    home = await _home_of(fleet, owner, must_be)
+    if home is None:
         return None
     with report.phase(progress.HOME):
-        await _attach(fleet, homes[0], machine)
-    return homes[0].id
+        await _attach(fleet, home, machine)
+    return home.id
+
+
+async def _home_of(fleet: Fleet, owner: Owner, must_be: str | None) -> Volume | None:
+    deadline = time.monotonic() + _LISTED_SECONDS
+    while True:
+        home = next(iter(await fleet.homes_of(owner)), None)
+        if must_be is None or (home and home.id == must_be) or time.monotonic() > deadline:
+            return home
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _attach(fleet: Fleet, home: Volume, machine: Instance) -> None:

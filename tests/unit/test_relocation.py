@@ -120,7 +120,7 @@ class Hubs:
             new = await make_mine(
                 fleet, ADA, new, fingerprint="SHA256:x", born_with_home=machine.born_with_home
             )
-            volume = await home_volume_of(fleet, new, ADA, world.report)
+            volume = await home_volume_of(fleet, new, ADA, world.report, must_be)
             assert must_be in (None, volume)
             await renewal.end_replaced(fleet, ADA)
             if machine.move is not None:
@@ -353,6 +353,25 @@ async def test_a_new_machine_that_stays_silent_moves_nothing(hubs, monkeypatch):
     hubs.ec2.rooms = {}
     assert (await hubs.start()).id == hubs.old_machine
     assert hubs.the_home().attached_to == hubs.old_machine
+
+
+async def test_listings_that_still_show_what_was_before_the_move_are_waited_for(hubs):
+    listed = hubs.ec2.volumes
+    lags = []
+
+    def lagging():
+        volumes = listed()
+        if "tag superseded" in hubs.done and len(lags) < 3:
+            lags.append(1)
+            tags = dict(hubs.ec2.disks[hubs.old_home].tags)
+            tags.pop(SUPERSEDED_TAG)
+            return [replace(v, tags=tags) if v.id == hubs.old_home else v for v in volumes]
+        return volumes
+
+    hubs.ec2.volumes = lagging
+    await hubs.start()
+    assert len(lags) == 3 and hubs.done == list(MOVE)
+    moved_whole(hubs)
 
 
 async def test_a_home_that_moved_and_is_gone_is_never_replaced_by_an_empty_one(hubs):
