@@ -195,7 +195,8 @@ class ServerStart:
         must_be: str | None,
     ) -> Running:
         """Connect the home and start the notebook. ``must_be``: no other home will do."""
-        home = await home_volume_of(fleet, instance, self._wanted.owner, self._report)
+        owner = self._wanted.owner
+        home = await home_volume_of(fleet, instance, owner, self._report, must_be)
         if must_be not in (None, home):
             raise MachineNotAnswering(f"Your files ({must_be}) did not come to {instance.id}.")
         plan = notebook.NotebookPlan(
