@@ -86,11 +86,10 @@ class Meter:
         looks, self._looks = self._looks, []
         return {"at": now, "late": late, **used.since(self._before), **_found(looks)}
 
-    def step(self, began: float, ended: float) -> None:
-        """A callback was run."""
-        if ended - began > STALL_SECONDS:
-            looks = [look for look in self._looks if began <= look[0] <= ended]
-            self._steps.append({"at": ended, "took": ended - began, **_found(looks)})
+    def step(self, began: float, ended: float, used: float) -> None:
+        """A callback was run that kept the loop for long."""
+        looks = [look for look in self._looks if began <= look[0] <= ended]
+        self._steps.append({"at": ended, "took": ended - began, "loop": used, **_found(looks)})
 
     # -- in the thread
 
@@ -128,10 +127,11 @@ class Meter:
 
 def _run_timed(handle: asyncio.Handle) -> None:
     """Stands for Handle._run, which the loop calls for each callback."""
-    began = time.monotonic()
+    began, used = time.monotonic(), time.thread_time()
     _run(handle)
-    if _meter is not None:
-        _meter.step(began, time.monotonic())
+    ended = time.monotonic()
+    if ended - began > STALL_SECONDS and _meter is not None:
+        _meter.step(began, ended, time.thread_time() - used)
 
 
 def _found(looks: Sequence[tuple[float, bool, str]]) -> dict[str, Any]:

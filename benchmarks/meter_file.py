@@ -46,13 +46,14 @@ class Step:
     """One callback of the loop that took more than 50 ms; seconds."""
 
     took: float
+    loop: float  # CPU of the loop's own thread; the rest are waits: disk, other threads, a core
     ours_share: float
     stacks: dict[str, int]
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> "Step":
         """From the meter's record."""
-        return cls(raw["took"], _share(raw), raw["stacks"])
+        return cls(raw["took"], raw["loop"], _share(raw), raw["stacks"])
 
     @property
     def by_us(self) -> float:
@@ -83,9 +84,10 @@ class Lateness:
         return _level(self.lates, 0.01 * self.seconds)
 
     @property
-    def longest_step(self) -> float:
-        """The longest that our code has kept the loop at a time, if more than 50 ms; else 0."""
-        return max((step.by_us for step in self.steps), default=0.0)
+    def longest_step(self) -> Step | None:
+        """In which our code has kept the loop longest, if more than 50 ms."""
+        longest = max(self.steps, key=lambda step: step.by_us, default=None)
+        return longest if longest and longest.by_us > 0.05 else None
 
     @property
     def longest_behind_threads(self) -> float:

@@ -114,7 +114,7 @@ COLUMNS: dict[str, _Column] = {
     "SSH": lambda f: str(f.rest.ssh.logins) if f.way != "nothing" else "-",
     "hub CPU, s a minute": lambda f: f"{f.rest.a_minute(f.rest.usage.hub):.2f}",
     "stalls max / p99, ms": _late,
-    "our step / threads, ms": lambda f: by_us(f.rest.lateness) if f.way != "nothing" else "-",
+    "our step (CPU) / threads, ms": lambda f: by_us(f.rest.lateness) if f.way != "nothing" else "-",
     "hub at rest, MiB": lambda f: f"{f.rest.memory_mib:.0f}",
     "KiB per server": _per_server,
     "restart until all are taken up, s": lambda f: f"{f.restart.adopted_seconds:.1f}",

@@ -104,9 +104,7 @@ def stall_lines(lateness: Lateness | None) -> list[str]:
         f"p99 {1000 * lateness.p99:.0f} ms; {len(lateness.stalls)} times by more than 50 ms, "
         f"{sum(stall.late for stall in lateness.stalls):.1f} s in all, of which our code took "
         f"{lateness.by_us:.2f} s",
-        f"our code kept the loop for at most {1000 * lateness.longest_step:.0f} ms at a time (0: "
-        "no more than 50), our threads for "
-        f"{1000 * lateness.longest_behind_threads:.0f} ms of a stall",
+        f"our code's longest step (of it CPU) / our threads in one stall: {by_us(lateness)} ms",
     ]
     for stall in sorted(lateness.stalls, key=lambda stall: -stall.by_us)[:_SHOWN]:
         lines.append(
@@ -118,7 +116,8 @@ def stall_lines(lateness: Lateness | None) -> list[str]:
         if step.by_us:
             place = next(iter(step.stacks), "")
             lines.append(
-                f"  a step of {1000 * step.took:.0f} ms: {1000 * step.by_us:.0f} ours {place}"
+                f"  a step of {1000 * step.took:.0f} ms ({1000 * step.loop:.0f} CPU): "
+                f"{1000 * step.by_us:.0f} ours {place}"
             )
     lines += [f"  {count} looks: {stack}" for stack, count in lateness.stacks(_SHOWN)]
     return lines
@@ -166,11 +165,14 @@ def _late(outcome: Outcome) -> str:
 
 
 def by_us(late: Lateness | None) -> str:
-    """The longest step of our code, and the longest wait for our threads, ms."""
+    """The longest step of our code, its CPU, and the longest wait for our threads, ms."""
     if late is None:
         return "-"
-    step = f"{1000 * late.longest_step:.0f}" if late.longest_step else "< 50"
-    return f"{step} / {1000 * late.longest_behind_threads:.0f}"
+    step = late.longest_step
+    said = "< 50"
+    if step is not None:
+        said = f"{1000 * step.by_us:.0f} ({1000 * step.loop * step.ours_share:.0f})"
+    return f"{said} / {1000 * late.longest_behind_threads:.0f}"
 
 
 def _calls(outcome: Outcome) -> str:
@@ -188,7 +190,7 @@ COLUMNS: dict[str, _Column] = {
     "hub CPU, s": lambda outcome: f"{outcome.usage.hub:.1f}",
     "hub peak, MiB": lambda outcome: f"{outcome.memory_peak_mib:.0f}",
     "stalls max / p99, ms": _late,
-    "our step / threads, ms": lambda o: by_us(o.lateness) if o.way != "nothing" else "-",
+    "our step (CPU) / threads, ms": lambda o: by_us(o.lateness) if o.way != "nothing" else "-",
     "browsers' CPU, s": lambda outcome: f"{outcome.rush.cpu_seconds:.1f}",
     "on wrong machines": lambda o: str(len(o.wrong)) if o.way != "nothing" else "-",
     "load before": lambda outcome: f"{outcome.load_before:.1f}",
