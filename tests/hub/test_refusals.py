@@ -35,6 +35,7 @@ def no_capacity(site):
         site.ec2.faults.capacity(site.demo.server_config["WORKER_INSTANCE_TYPE"], zone, 0)
     yield
     site.ec2.faults.clear()
+    site.let_pass(1000)  # so long nobody asks again
     site.let_pass(1000)  # what was refused is forgotten
 
 
@@ -178,8 +179,11 @@ async def test_a_running_hub_goes_on_with_the_last_good_configuration(site):
 
 async def test_a_hub_that_never_had_a_good_configuration_says_what_is_wrong(tmp_path):
     async with running_site(tmp_path / "site", more_config=BRISK) as site:
-        student, file = await site.user("student01"), site.demo.folder / "server_config.json"
+        file = site.demo.folder / "server_config.json"
+        await site.demo.hub.stop()
         file.write_text('{"CLUSTER_NAME": ')
+        await site.demo.hub.start(240)
+        student = await site.user("student01")
         await _refused(site, student, f"{file}: is not valid JSON:")
 
         site.rewrite_config(SUBNETS="subnet-1", WORKER_KEY_FILE="/nowhere/key.pem")
