@@ -46,7 +46,6 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._start_under_way = False
         self._silences = 0
         self._report: StartReport | None = None
-        self._asked_for: dict[str, Any] = {}
 
     @property
     def owner(self) -> Owner:
@@ -170,16 +169,16 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         shown.jupyterhub_message = error.advice
         if isinstance(error, HomeHeldUp):
             page = url_path_join(self.hub.base_url, "spawn", self.user.escaped_name, self.name)
-            shown.jupyterhub_html_message = options.offer_to_move(error, page, self._asked_for)
+            shown.jupyterhub_html_message = options.offer_to_move(error, page, self.user_options)
         return shown
 
     def _options(self) -> options.Options:
         """What was asked for, checked. Agreeing to a move is not kept for later starts."""
-        self._asked_for, kept = self.user_options, options.for_later(self.user_options)
-        if kept != self._asked_for:
+        asked, kept = self.user_options, options.for_later(self.user_options)
+        if kept != asked:
             self.user_options = self.orm_spawner.user_options = kept
             self.user.db.commit()
-        return options.checked(self._asked_for, self.cluster.config())
+        return options.checked(asked, self.cluster.config())
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What has happened and what happens, from the beginning, for each page that asks."""
