@@ -6,6 +6,7 @@ doing. Once a second everything goes into a file, one JSON object a line; ``mete
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ import threading
 import time
 import traceback
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -60,9 +61,14 @@ class Meter:
         self._steps: list[dict[str, Any]] = []
         self._looks: list[tuple[float, bool, str]] = []  # when, whether our code was found, where
         self._own = 0.0  # CPU of the watching thread
+        self._collecting = 0.0
+        # When one ended, how long it took, whether the loop's thread did it.
+        self._collections: deque[tuple[float, float, bool]] = deque(maxlen=200)
+        self._unwritten: list[float] = []
 
     def start(self) -> None:
         """Begin; called in the loop's thread."""
+        gc.callbacks.append(self._collection)
         self._next_tick()
         threading.Thread(target=self._watch, name="benchmark-meter", daemon=True).start()
 
@@ -84,12 +90,35 @@ class Meter:
     def _stall(self, now: float, late: float, used: "_Used") -> dict[str, Any]:
         """What is known of the time since the last tick."""
         looks, self._looks = self._looks, []
-        return {"at": now, "late": late, **used.since(self._before), **_found(looks)}
+        began = self._due - TICK_SECONDS
+        spent = {**used.since(self._before), **self._collected(began, now)}
+        return {"at": now, "late": late, **spent, **_found(looks)}
 
     def step(self, began: float, ended: float, used: float) -> None:
         """A callback was run that kept the loop for long."""
         looks = [look for look in self._looks if began <= look[0] <= ended]
-        self._steps.append({"at": ended, "took": ended - began, "loop": used, **_found(looks)})
+        spent = {"took": ended - began, "loop": used, **self._collected(began, ended)}
+        self._steps.append({"at": ended, **spent, **_found(looks)})
+
+    # -- in whatever thread the collector runs
+
+    def _collection(self, phase: str, facts: dict[str, int]) -> None:
+        if phase == "start":
+            self._collecting = time.monotonic()
+            return
+        took = time.monotonic() - self._collecting
+        if took > TICK_SECONDS:
+            by_loop = threading.get_ident() == self._thread_id
+            self._collections.append((self._collecting + took, took, by_loop))
+            self._unwritten.append(took)
+
+    def _collected(self, began: float, ended: float) -> dict[str, float]:
+        """Seconds of garbage collection, during which nothing else of the process can run."""
+        found = [entry for entry in list(self._collections) if began <= entry[0] <= ended]
+        return {
+            "collected": sum(took for _, took, by_loop in found if by_loop),
+            "collected_by_threads": sum(took for _, took, by_loop in found if not by_loop),
+        }
 
     # -- in the thread
 
@@ -114,12 +143,14 @@ class Meter:
         ticks, self._ticks = self._ticks, array("d")
         stalls, self._stalls = self._stalls, []
         steps, self._steps = self._steps, []
+        collections, self._unwritten = self._unwritten, []
         line = {
             "at": now,
             "when": [round(at, 4) for at in ticks[0::2]],
             "late": [round(late, 5) for late in ticks[1::2]],
             "stalls": stalls,
             "steps": steps,
+            "collections": collections,
         }
         with open(self._file, "a") as file:
             file.write(json.dumps(line) + "\n")

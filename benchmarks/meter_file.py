@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,33 @@ class Stall:
     loop: float  # CPU of the loop's own thread
     threads: float  # CPU of all other threads: while one runs Python, the loop cannot
     queued: float  # ready to run, and no core was free
+    collected: float  # garbage collection, which goes over everything in the process
+    collected_by_threads: float
     ours_share: float  # of the moments at which the loop's thread was looked at
     stacks: dict[str, int]
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> "Stall":
         """From the meter's record."""
-        kept = ("late", "loop", "threads", "queued", "stacks")
-        return cls(**{name: raw[name] for name in kept}, ours_share=_share(raw))
+        kept = {name: raw[name] for name in (f.name for f in fields(cls)) if name in raw}
+        return cls(**kept, ours_share=_share(raw))
 
     @property
     def behind_threads(self) -> float:
         """Seconds of it in which the loop waited for other threads; only we have such that work."""
-        return min(self.threads, max(0.0, self.late - self.loop - self.queued))
+        threads = max(0.0, self.threads - self.collected_by_threads)
+        return min(threads, max(0.0, self.late - self.loop - self.queued))
 
     @property
     def by_us(self) -> float:
         """Seconds of it that are owed to this project's code.
 
         While the loop's thread worked or waited for a disk: the share of looks that found our
-        code. While it waited for another thread: all. While it waited for a core: none.
+        code. While it waited for another thread: all. While it waited for a core, or garbage
+        was collected: none.
         """
-        own = max(0.0, self.late - self.queued - self.behind_threads)
-        return own * self.ours_share + self.behind_threads
+        others = self.queued + self.behind_threads + self.collected + self.collected_by_threads
+        return max(0.0, self.late - others) * self.ours_share + self.behind_threads
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,20 @@ class Step:
 
     took: float
     loop: float  # CPU of the loop's own thread; the rest are waits: disk, other threads, a core
+    collected: float  # garbage collection
     ours_share: float
     stacks: dict[str, int]
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> "Step":
         """From the meter's record."""
-        return cls(raw["took"], raw["loop"], _share(raw), raw["stacks"])
+        collected = raw["collected"] + raw["collected_by_threads"]
+        return cls(raw["took"], raw["loop"], collected, _share(raw), raw["stacks"])
 
     @property
     def by_us(self) -> float:
-        """Seconds in which our code was under way."""
-        return self.took * self.ours_share
+        """Seconds in which our code was under way, and not the collector of garbage."""
+        return max(0.0, self.took - self.collected) * self.ours_share
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Lateness:
     lates: Sequence[float]
     stalls: Sequence[Stall]
     steps: Sequence[Step]
+    collections: Sequence[float] = ()  # of garbage, those longer than 10 ms
 
     @property
     def longest(self) -> float:
@@ -112,6 +119,7 @@ def read(file: Path, began: float, ended: float) -> Lateness:
     lates: list[float] = []
     stalls: list[Stall] = []
     steps: list[Step] = []
+    collections: list[float] = []
     for line in _lines(file):
         if line["at"] < began:
             continue
@@ -119,7 +127,9 @@ def read(file: Path, began: float, ended: float) -> Lateness:
         lates += [late for when, late in pairs if began <= when <= ended]
         stalls += [Stall.of(raw) for raw in line["stalls"] if began <= raw["at"] <= ended]
         steps += [Step.of(raw) for raw in line["steps"] if began <= raw["at"] <= ended]
-    return Lateness(ended - began, lates, stalls, steps)
+        if line["at"] <= ended:
+            collections += line["collections"]
+    return Lateness(ended - began, lates, stalls, steps, collections)
 
 
 def _share(raw: dict[str, Any]) -> float:

@@ -104,7 +104,10 @@ def stall_lines(lateness: Lateness | None) -> list[str]:
         f"p99 {1000 * lateness.p99:.0f} ms; {len(lateness.stalls)} times by more than 50 ms, "
         f"{sum(stall.late for stall in lateness.stalls):.1f} s in all, of which our code took "
         f"{lateness.by_us:.2f} s",
-        f"our code's longest step (of it CPU) / our threads in one stall: {by_us(lateness)} ms",
+        f"our code's longest step (of it CPU) / our threads in one stall: {by_us(lateness)} ms; "
+        f"garbage collections over 10 ms: {len(lateness.collections)}, "
+        f"{1000 * max(lateness.collections, default=0):.0f} ms at most, "
+        f"{sum(lateness.collections):.1f} s in all",
     ]
     for stall in sorted(lateness.stalls, key=lambda stall: -stall.by_us)[:_SHOWN]:
         lines.append(
@@ -171,7 +174,8 @@ def by_us(late: Lateness | None) -> str:
     step = late.longest_step
     said = "< 50"
     if step is not None:
-        said = f"{1000 * step.by_us:.0f} ({1000 * step.loop * step.ours_share:.0f})"
+        cpu = max(0.0, step.loop - step.collected) * step.ours_share
+        said = f"{1000 * step.by_us:.0f} ({1000 * cpu:.0f})"
     return f"{said} / {1000 * late.longest_behind_threads:.0f}"
 
 
