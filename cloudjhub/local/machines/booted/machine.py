@@ -21,6 +21,8 @@ from cloudjhub.local.machines.disk import CONSOLE_BYTES
 
 #: the account that cloud-init makes, as in Debian's images for EC2
 CONTROL_ACCOUNT = "admin"
+# Whatever a busy computer has kept from ending holds a shutdown up for 90 seconds otherwise.
+_MANAGER = "[Manager]\nDefaultTimeoutStopSec=20s\n"
 _COMMAND_SECONDS = 20.0
 
 
@@ -236,6 +238,9 @@ class BootedMachine:
         network.mkdir(parents=True)
         (network / "10-host0.network").write_text(link.network_unit)
         (files / "etc" / "resolv.conf").write_text(f"nameserver {link.name_server}\n")
+        manager = files / "etc" / "systemd" / "system.conf.d"
+        manager.mkdir()
+        (manager / "10-local-ec2.conf").write_text(_MANAGER)
         if not settled.exists():
             host_settings.write(files)
             settled.touch()
