@@ -1,5 +1,7 @@
 """The idle service by a clock that a test can put forward; see hurried_clock.py."""
 
+import ctypes
+import signal
 from datetime import timedelta
 
 import jupyterhub_idle_culler
@@ -11,4 +13,6 @@ now = jupyterhub_idle_culler.utcnow
 jupyterhub_idle_culler.utcnow = lambda: now() + timedelta(seconds=ahead_seconds())
 
 if __name__ == "__main__":
+    # A hub that is killed, because it took long to end, ends no service (prctl(2): PR_SET_PDEATHSIG).
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     idle.main()
