@@ -4,7 +4,7 @@ import pytest
 
 from cloudjhub import options
 from cloudjhub.config import ClusterConfig
-from cloudjhub.errors import ConfigError, UnknownOption
+from cloudjhub.errors import ConfigError, HomeHeldUp, NoCapacity, UnknownOption
 from cloudjhub.options import Options
 
 
@@ -70,3 +70,20 @@ def test_a_posted_form_and_a_query_become_options(choosy):
     raw = options.from_form({"instance_type": ["t3.large"], "empty": []})
     assert raw == {"instance_type": "t3.large"}
     assert options.checked(raw, choosy) == Options("t3.large")
+
+
+def test_a_move_is_agreed_to_by_the_word_yes_and_for_one_start(config):
+    asked = {"instance_type": "t3.medium", "move_home": "yes"}
+    assert options.checked(asked, config).move_home
+    assert options.for_later(asked) == {"instance_type": "t3.medium"}
+    for no in ("no", "", None, False, ["yes"]):
+        assert not options.checked({"move_home": no}, config).move_home
+
+
+def test_the_offer_to_move_is_a_link_that_keeps_the_options_and_is_safe_in_a_page():
+    refusal = NoCapacity("x", action="RunInstances")
+    error = HomeHeldUp('No <b>"t3"</b>.', "Move & go.", refusal=refusal)
+    page = options.offer_to_move(error, '/hub/spawn/o"neil%40x/', {"instance_type": "g5&x"})
+    assert "No &lt;b&gt;" in page and "Move &amp; go." in page
+    link = "/hub/spawn/o%22neil%40x?opt-instance_type=g5%26x&amp;opt-move_home=yes"
+    assert f'<a href="{link}">' in page
