@@ -13,6 +13,6 @@ now = jupyterhub_idle_culler.utcnow
 jupyterhub_idle_culler.utcnow = lambda: now() + timedelta(seconds=ahead_seconds())
 
 if __name__ == "__main__":
-    # A hub that is killed, because it took long to end, ends no service (prctl(2): PR_SET_PDEATHSIG).
+    # A hub that took long to end and was killed ends no service: PR_SET_PDEATHSIG of prctl(2).
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     idle.main()
