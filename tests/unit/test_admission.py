@@ -188,7 +188,8 @@ async def test_refuse_says_at_once_how_many_and_who_can_mend_it(fleet, login, ru
         await asyncio.wait_for(login(BOB), 60)
     assert refused.value.advice == (
         "This cluster runs as many machines as it may (1). Try again when somebody has stopped "
-        "their server. Your administrator can stop servers that nobody needs, or raise MAX_MACHINES in "
+        "their server. Your administrator can stop servers that nobody needs, or raise "
+        "MAX_MACHINES in "
         "server_config.json; no restart is needed."
     )
     assert fleet.admission.waiting == 0
@@ -212,7 +213,8 @@ async def test_who_waits_reads_why_and_where(fleet, login, rules):
     await in_line(fleet, 1)
     first = await asyncio.wait_for(anext(report.events()), 60)
     assert first["message"].startswith(
-        "You wait for a machine: this cluster runs as many machines as it may (1); you are number 1 of 1"
+        "You wait for a machine: this cluster runs as many machines as it may (1); "
+        "you are number 1 of 1"
     )
     waiting.cancel()
 
