@@ -15,13 +15,13 @@ from cloudjhub.errors import (
     EC2Unreachable,
     NoCapacity,
     NotFound,
-    NotPermitted,
     PolicyRefuses,
 )
 from cloudjhub.fleet.admission import Admission, Limit
 from cloudjhub.fleet.batch import Batcher
 from cloudjhub.fleet.calls import Calls
 from cloudjhub.fleet.copies import Copies
+from cloudjhub.fleet.facts import Facts
 from cloudjhub.fleet.launches import Launches
 from cloudjhub.fleet.shared_read import SharedRead
 from cloudjhub.fleet.spares import Spares
@@ -66,6 +66,7 @@ class Fleet:
         )
         self.capacity = Capacity(settings.capacity_memory_seconds)
         self.copies = Copies(ec2, self._calls)
+        self._facts = Facts(ec2, self._calls)
         self._launches = Launches(
             ec2, self._calls, self.view, self.spares, self.capacity, batcher=self._batcher
         )
@@ -76,9 +77,6 @@ class Fleet:
             for force in (False, True)
         }
         self._terminations = self._batcher("TerminateInstances", self._send_terminations)
-        self._zones: dict[str, str] = {}
-        self._images: dict[str, Image] = {}
-        self._image_reads: dict[str, SharedRead[Image]] = {}
         self._loop_task = asyncio.create_task(self.view.run(), name="cloudjhub-view")
 
     async def aclose(self) -> None:
@@ -136,27 +134,11 @@ class Fleet:
 
     async def zones(self, subnet_ids: Sequence[str]) -> dict[str, str]:
         """Availability zone of each subnet, as far as EC2 tells; asked once, as none moves."""
-        if not self._zones.keys() >= set(subnet_ids):
-            try:
-                found = await self._calls.once("DescribeSubnets", self._ec2.zones, subnet_ids)
-            except NotPermitted as error:
-                log.error("The zones of the subnets stay unknown: %s", error)
-                found = {}
-            self._zones.update(found)
-        return {each: self._zones[each] for each in subnet_ids if each in self._zones}
+        return await self._facts.zones(subnet_ids)
 
     async def image(self, image_id: str) -> Image:
         """One AMI; asked for until it is available, as it never changes then."""
-        if image_id not in self._images:
-            reads = self._image_reads.setdefault(
-                image_id,
-                SharedRead(lambda: self._calls.once("DescribeImages", self._ec2.image, image_id)),
-            )
-            image = await reads.get()
-            if image.state != "available":
-                return image
-            self._images[image_id] = image
-        return self._images[image_id]
+        return await self._facts.image(image_id)
 
     async def console_output(self, instance_id: str) -> str:
         """The machine's own log."""

@@ -98,6 +98,14 @@ async def test_a_class_that_finds_room_for_some_falls_to_the_next_type_together(
     assert counts == [100, 60, 60]
 
 
+async def test_the_zones_of_subnets_are_asked_for_once(fleet, ec2, two_zones):
+    subnets = two_zones.subnet_ids
+    answers = await all_of(*(fleet.zones(subnets) for _ in range(20)))
+    assert answers == [{Z: "z", Y: "y"}] * 20
+    assert await fleet.zones(subnets) == {Z: "z", Y: "y"}
+    assert ec2.count("zones") == 1
+
+
 async def test_a_spare_of_any_acceptable_kind_is_taken_before_anything_is_launched(scarce):
     kinds = await scarce.plan.kinds()
     spare = await scarce.fleet.launch(kinds[4], students(1)[0])
