@@ -19,6 +19,7 @@ from cloudjhub.line import Gate
 from cloudjhub.pool.keeper import Keeper, Surroundings, kinds_today
 from cloudjhub.pool.preparation import Visitor
 from cloudjhub.pool.watch import Questions
+from cloudjhub.probe import Turns
 from cloudjhub.progress import LET_IN, UsualTimes
 from cloudjhub.quota import Quota
 
@@ -32,6 +33,8 @@ class ClusterSettings:
     config_file: Path
     fleet: FleetSettings
     ssh_threads: int
+    ssh_logins: int = 8
+    questions_per_second: float = 200.0
 
 
 class Cluster:
@@ -42,7 +45,8 @@ class Cluster:
         self.times = UsualTimes()
         self.hearing = Hearing()
         self.ssh_threads = ThreadPoolExecutor(settings.ssh_threads, thread_name_prefix="ssh")
-        self.letting_in = Gate("let_in", settings.ssh_threads, LET_IN)
+        self.letting_in = Gate("let_in", settings.ssh_logins, LET_IN)
+        self.questions = Turns(settings.questions_per_second)
         self._file = ConfigFile(settings.config_file)
         self._fleet: Fleet | None = None
         self._upkeep: Upkeep | None = None

@@ -25,7 +25,7 @@ from cloudjhub.machine import Machine
 from cloudjhub.machine_plan import Patience, Plan
 from cloudjhub.naming import HOST_KEY_TAG, Owner, has_owner
 from cloudjhub.ownership import make_mine
-from cloudjhub.probe import Answer, notebook_answers, sshd_answers
+from cloudjhub.probe import Answer, Turns, notebook_answers, sshd_answers
 from cloudjhub.progress import StartReport
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,9 @@ class ServerStart:
             moving=relocation.Terms(config.move_homes, self._wanted.move_home),
         )
         hearing = self._cluster.hearing
-        machine = Machine(fleet, plan, self._report, _answers(config), hearing=hearing)
+        machine = Machine(
+            fleet, plan, self._report, _answers(config, self._cluster.questions), hearing=hearing
+        )
         try:
             instance, session = await self._let_in(config, machine, known)
             try:
@@ -217,7 +219,10 @@ class ServerStart:
         deadline = time.monotonic() + self._wanted.notebook_seconds
         look_into = time.monotonic() + _LOOK_INTO_SECONDS
         host = instance.private_ip or ""
-        while await notebook_answers(host, port, self._wanted.health_path) is not Answer.ALIVE:
+        while True:
+            await self._cluster.questions.turn()
+            if await notebook_answers(host, port, self._wanted.health_path) is Answer.ALIVE:
+                return
             if time.monotonic() > look_into:
                 await self._still_runs(session, instance, late=time.monotonic() > deadline)
                 look_into = time.monotonic() + _LOOK_INTO_SECONDS
@@ -252,8 +257,9 @@ def _pinned(instance: Instance, known: Known) -> str | None:
     return known.host_key if known.instance_id == instance.id else None
 
 
-def _answers(config: ClusterConfig) -> Callable[[Instance], Awaitable[bool]]:
+def _answers(config: ClusterConfig, questions: Turns) -> Callable[[Instance], Awaitable[bool]]:
     async def answers(instance: Instance) -> bool:
+        await questions.turn()
         return await sshd_answers(instance.private_ip or "", config.worker_ssh_port)
 
     return answers

@@ -243,6 +243,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         for attempt in range(_REFUSALS_BEFORE_DEAD):
             if attempt:
                 await asyncio.sleep(_BETWEEN_REFUSALS_SECONDS)
+            await self.cluster.questions.turn()
             answer = await notebook_answers(private_ip, port, self._health_path())
             if answer is not Answer.REFUSED:
                 return answer

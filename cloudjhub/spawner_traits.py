@@ -82,9 +82,32 @@ class InstanceSpawnerTraits(LoggingConfigurable):
     ssh_threads = Integer(
         32,
         min=1,
-        help="""Most SSH connections to machines at the same time. Default 32.
+        help="""Most SSH connections to machines that are at work at the same time. Default 32.
 
-        Further logins wait for their turn. Takes effect when the hub is restarted.
+        One that starts a notebook server waits for the machine, mostly. Takes effect when the hub
+        is restarted.
+        """,
+    ).tag(config=True)
+
+    ssh_logins = Integer(
+        8,
+        min=1,
+        help="""Most SSH connections that are being made at the same time. Default 8.
+
+        Making one takes a few milliseconds of the hub's processor, in a thread that keeps the hub
+        itself from going on; further logins wait for their turn and see their place. Takes
+        effect when the hub is restarted.
+        """,
+    ).tag(config=True)
+
+    questions_per_second = Float(
+        200.0,
+        min=1.0,
+        help="""How often all machines together are asked whether they answer, times a second.
+
+        Default 200: a user whose machine boots asks every 0.1 seconds, with up to twenty of them;
+        of a thousand each asks every 5 seconds. One question takes the hub about a millisecond.
+        Takes effect when the hub is restarted.
         """,
     ).tag(config=True)
 
@@ -168,6 +191,8 @@ class InstanceSpawnerTraits(LoggingConfigurable):
                     capacity_memory_seconds=self.capacity_memory_seconds,
                 ),
                 ssh_threads=self.ssh_threads,
+                ssh_logins=self.ssh_logins,
+                questions_per_second=self.questions_per_second,
             )
         )
 

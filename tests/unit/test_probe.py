@@ -5,8 +5,10 @@ import socket
 from contextlib import asynccontextmanager
 
 import pytest
+from unit.listings import Clock
 
-from cloudjhub.probe import Answer, notebook_answers, sshd_answers
+from cloudjhub import probe
+from cloudjhub.probe import Answer, Turns, notebook_answers, sshd_answers
 
 HOST = "127.0.0.1"
 BANNER = b"SSH-2.0-OpenSSH_9.6\r\n"
@@ -131,3 +133,32 @@ async def test_the_question_is_a_plain_get_of_the_path():
     request = (await heard).decode()
     assert request.startswith("GET /user/a%20b/api HTTP/1.0\r\n")
     assert "\r\nHost: 127.0.0.1\r\n" in request
+
+
+# -- how often
+
+
+async def test_however_many_ask_so_many_a_second_are_let(monkeypatch, hurry):
+    clock = Clock()
+    monkeypatch.setattr(probe, "time", clock)
+    slept = hurry(probe)
+    turns = Turns(per_second=4)
+    await asyncio.gather(*(turns.turn() for _ in range(9)))
+    assert slept == pytest.approx([number / 4 for number in range(1, 9)])
+    clock.ahead += 2.25
+    slept.clear()
+    await turns.turn()
+    assert slept == []
+    await turns.turn()
+    assert slept == pytest.approx([0.25])
+
+
+async def test_who_asks_seldom_waits_for_nobody(monkeypatch, hurry):
+    clock = Clock()
+    monkeypatch.setattr(probe, "time", clock)
+    slept = hurry(probe)
+    turns = Turns(per_second=4)
+    for _ in range(10):
+        await turns.turn()
+        clock.ahead += 0.3
+    assert slept == []
