@@ -44,7 +44,8 @@ class ManagersDemo(Demo):
             KeyName=key_pair_name(CLUSTER), PublicKeyMaterial=pair["PublicKey"].encode()
         )
         trust = json.dumps(documents.trust(PLACE))
-        policy = json.dumps(documents.manager(PLACE, subnets=[config["SUBNET_ID"]]))
+        subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]]
+        policy = json.dumps(documents.manager(PLACE, subnets=subnets))
         iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)
         iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE, PolicyDocument=policy)
 
@@ -117,3 +118,37 @@ async def test_a_user_who_leaves_for_ever_takes_machine_and_home_along(site: Sit
     calls = [call for call in site.ec2.authorized_calls() if ROLE in call.principal]
     assert {"TerminateInstances", "DeleteVolume"} <= {call.action for call in calls if call.allowed}
     assert [(call.action, call.resources) for call in calls if not call.allowed] == []
+
+
+async def test_another_type_and_a_home_that_moves_take_no_further_rights(site: Site):
+    subnets = await asyncio.to_thread(site.boto().describe_subnets)
+    here = site.ec2.settings.zone("a")
+    first = site.demo.server_config["SUBNET_ID"]
+    (vpc,) = [s["VpcId"] for s in subnets["Subnets"] if s["SubnetId"] == first]
+    there = [
+        s["SubnetId"]
+        for s in subnets["Subnets"]
+        if s["VpcId"] == vpc and s["AvailabilityZone"] != here
+    ]
+    types = ["t3.medium", "t3a.medium"]
+    with site.config(WORKER_INSTANCE_TYPE=types, SUBNET_ID=[first, there[0]], MOVE_HOMES="always"):
+        student = await site.user("student03")
+        await student.start_server()
+        old = (await site.the_machine("student03"))["InstanceId"]
+        await site.write_home(old, "thesis.txt", "chapter one")
+        await student.stop_server()
+        await site.machine_stopped("student03")
+        site.ec2.reset_calls()
+        for each in types:
+            site.ec2.faults.capacity(each, here, 0)
+        await student.start_server()
+        (machine,) = [m for m in await site.machines("student03") if m["InstanceId"] != old]
+        assert machine["Placement"]["AvailabilityZone"] != here
+        assert await site.read_home(machine["InstanceId"], "thesis.txt") == "chapter one"
+    site.ec2.faults.clear()
+    calls = [call for call in site.ec2.authorized_calls() if ROLE in call.principal]
+    assert [(call.action, call.resources) for call in calls if not call.allowed] == []
+    assert {call.action for call in calls} >= {
+        *("ModifyInstanceAttribute", "CreateSnapshot", "DescribeSnapshots", "CreateVolume"),
+        *("DetachVolume", "AttachVolume", "DeleteTags", "TerminateInstances", "DeleteSnapshot"),
+    }
