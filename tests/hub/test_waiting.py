@@ -9,6 +9,8 @@ import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 from sites import BRISK
 
+from cloudjhub.deadlines import timeout
+
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 SITE = {"more_config": BRISK}
@@ -179,7 +181,7 @@ async def _all_events(site, user):
 
 async def _said(site, user, words):
     """What was said with these words, as soon as it is."""
-    async with asyncio.timeout(180):
+    async with timeout(180):
         async for event in site.progress(user):
             if words in event.get("message", "").replace("&#39;", "'"):
                 return event["message"]
