@@ -5,6 +5,7 @@ JupyterHub has no hook for its own start, but it reads its configuration inside 
 """
 
 import asyncio
+import gc
 import logging
 from typing import Any
 
@@ -41,6 +42,9 @@ async def _begin() -> None:
     if hub is None or hub.subapp is not None or started is None:
         return
     await asyncio.shield(started)
+    # What a hub is made of lives as long as the hub. Left to the garbage collector, going over all
+    # of it kept the event loop for up to half a second at a time while 300 users logged in.
+    gc.freeze()
     await _look_after_machines(hub)
 
 
