@@ -30,7 +30,7 @@ SETTINGS = LocalSettings(
     volume_seconds=0.0,
 )
 #: for what must arrive
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 #: for what must not
 DOUBT_SECONDS = 0.4
 PORT = 22

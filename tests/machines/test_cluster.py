@@ -165,24 +165,29 @@ def test_students_machines_carry_no_role_and_ask_for_tokens(class1: Cluster) -> 
 
 _LOOK = """
 import json, socket, urllib.error, urllib.request
+from concurrent.futures import ThreadPoolExecutor
 def reaches(host, port):
     try:
-        socket.create_connection((host, port), 2).close()
+        socket.create_connection((host, port), 10).close()
     except OSError:
         return False
     return True
+def reached(host):
+    with ThreadPoolExecutor(len(PORTS)) as threads:
+        answers = list(threads.map(reaches, [host] * len(PORTS), PORTS))
+    return [port for port, answer in zip(PORTS, answers) if answer]
 def asks(path, method="GET", **headers):
     request = urllib.request.Request("http://169.254.169.254/latest/" + path, method=method)
     for name, value in headers.items():
         request.add_header("X-aws-ec2-metadata-" + name.replace("_", "-"), value)
     try:
-        return urllib.request.urlopen(request, timeout=5).read().decode()
+        return urllib.request.urlopen(request, timeout=30).read().decode()
     except urllib.error.HTTPError as error:
         return error.code
 token = asks("api/token", "PUT", token_ttl_seconds="60")
 print(json.dumps({
-    "peer": [port for port in PORTS if reaches(PEER, port)],
-    "manager": [port for port in PORTS if reaches(MANAGER, port)],
+    "peer": reached(PEER),
+    "manager": reached(MANAGER),
     "without a token": asks("meta-data/"),
     "own id": asks("meta-data/instance-id", token=token),
     "role": asks("meta-data/iam/security-credentials/", token=token),

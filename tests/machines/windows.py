@@ -31,7 +31,9 @@ def chromium() -> Iterator[Browser]:
     assert program, "Chromium is not installed; scripts/test installs it by name."
     expect.set_options(timeout=_PATIENCE_SECONDS * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(
+            executable_path=program, args=list(_ARGUMENTS), timeout=_START_SECONDS * 1000
+        )
         yield browser
         browser.close()
 
