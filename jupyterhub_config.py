@@ -27,6 +27,8 @@ c.JupyterHub.spawner_class = "ec2-instance"
 # machine) and the proxy when it ends.
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = False
+# That proxy is configurable-http-proxy 5: abandoned websockets wore version 4 down in a class of
+# 500 (https://sqr-104.lsst.io).
 
 # Users' machines must reach the hub. JupyterHub's default, 127.0.0.1, is out of their sight.
 # With an address named, the hub listens there only; else everywhere, and machines are told the

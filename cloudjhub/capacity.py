@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from cloudjhub import metrics
+from cloudjhub.ec2_values import Kind
 from cloudjhub.errors import EC2Error, NoCapacity
 
 #: How long a refusal keeps others from asking as long as there is something else to ask for.
@@ -18,13 +18,6 @@ _TRIAL_SECONDS = 30.0
 LAUNCH, START = "RunInstances", "StartInstances"
 #: what stands in the state reason of a machine that a start took back
 TAKEN_BACK = "InsufficientInstanceCapacity"
-
-
-class Kind(NamedTuple):
-    """What Amazon has or has not: a type in a zone ("" where the zone is not known)."""
-
-    instance_type: str
-    zone: str
 
 
 class _Refusal:

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 HOME_DEVICE = "/dev/sdf"
 
 Tags = dict[str, str]
+
+
+class Kind(NamedTuple):
+    """What Amazon has or has not: a type in a zone ("" where the zone is not known)."""
+
+    instance_type: str
+    zone: str
 
 
 @dataclass(frozen=True)

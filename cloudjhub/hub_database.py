@@ -3,8 +3,9 @@
 A start of a server makes JupyterHub commit about ten times, each in the hub's event loop. As
 SQLite is by default, each commit waits for the disk twice: 5 ms here, in which nobody is served.
 With a write-ahead log and ``synchronous=NORMAL`` it waits for nothing (0.01 ms). A hub that is
-killed loses nothing by it. After a power cut the file is whole and may lack the last commits; then
-the tags of the machines say what belongs to whom. https://www.sqlite.org/wal.html#performance_considerations
+killed loses nothing by it. After a power cut the file is whole and may lack the last commits: the
+tags of the machines say what belongs to whom, but a user or token deleted in the last seconds may
+be back. https://www.sqlite.org/wal.html#performance_considerations
 """
 
 import sqlite3

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from cloudjhub.capacity import Kind
 from cloudjhub.config import ClusterConfig
-from cloudjhub.ec2_values import HOME_DEVICE, Image, tag_list
+from cloudjhub.ec2_values import HOME_DEVICE, Image, Kind, tag_list
 from cloudjhub.errors import ConfigError
 from cloudjhub.naming import (
     CLUSTER_TAG,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from cloudjhub import homes
-from cloudjhub.capacity import LAUNCH, START, TAKEN_BACK, Kind, nothing_left, passed_over
-from cloudjhub.ec2_values import Instance, Volume
+from cloudjhub.capacity import LAUNCH, START, TAKEN_BACK, nothing_left, passed_over
+from cloudjhub.ec2_values import Instance, Kind, Volume
 from cloudjhub.errors import (
     BadLaunch,
     EC2Error,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudjhub import homes
-from cloudjhub.capacity import REMEMBERED_SECONDS, START, Capacity, Kind
+from cloudjhub.capacity import REMEMBERED_SECONDS, START, Capacity
 from cloudjhub.ec2 import EC2
-from cloudjhub.ec2_values import Image, Instance, Volume
+from cloudjhub.ec2_values import Image, Instance, Kind, Volume
 from cloudjhub.errors import (
     EC2Unavailable,
     EC2Unreachable,

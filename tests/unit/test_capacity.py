@@ -4,7 +4,8 @@ import pytest
 from unit.listings import Clock
 
 from cloudjhub import capacity as capacity_module
-from cloudjhub.capacity import START, Capacity, Kind, nothing_left
+from cloudjhub.capacity import START, Capacity, nothing_left
+from cloudjhub.ec2_values import Kind
 from cloudjhub.errors import NoCapacity
 
 MEDIUM = Kind("t3.medium", "z")
