@@ -49,18 +49,18 @@ class Peer(StandInMachine):
 
     def __init__(self, spec: MachineSpec, host: PeerHost):
         super().__init__(spec)
-        self._host = host
+        self._peer_host = host
 
     def power_on(self, volumes: Sequence[AttachedVolume]) -> None:
-        assert self._host.network is not None
-        link = self._host.network.join(self.spec.instance_id, self.spec.address, self.spec.mac)
+        assert self._peer_host.network is not None
+        link = self._peer_host.network.join(self.spec.instance_id, self.spec.address, self.spec.mac)
         link.configure()
         super().power_on(volumes)
 
     def destroy(self) -> None:
         super().destroy()
-        assert self._host.network is not None
-        self._host.network.leave(self.spec.instance_id)
+        assert self._peer_host.network is not None
+        self._peer_host.network.leave(self.spec.instance_id)
 
 
 def peer_kind(settings: LocalSettings, state_dir: Path) -> Kind:
