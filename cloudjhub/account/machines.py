@@ -63,8 +63,11 @@ def machine(ec2: Service, instance_id: str) -> Machine | None:
     return _machine(raws[0]) if raws else None
 
 
-def running_types(ec2: Service) -> list[str]:
-    """The type of each instance of the account in this region that uses the vCPU quota."""
+def running_types(ec2: Service, without: Tags | None = None) -> list[str]:
+    """The type of each instance of the account in this region that uses the vCPU quota.
+
+    ``without``: those that carry all of these tags are left out.
+    """
     filters = [matching("instance-state-name", "pending", "running")]
     pages = ec2.pages("describe_instances", Filters=filters)
     return [
@@ -72,8 +75,12 @@ def running_types(ec2: Service) -> list[str]:
         for page in pages
         for each in page["Reservations"]
         for raw in each["Instances"]
-        if raw.get("InstanceLifecycle") != "spot"
+        if raw.get("InstanceLifecycle") != "spot" and not _carries(raw, without)
     ]
+
+
+def _carries(raw: Mapping[str, Any], tags: Tags | None) -> bool:
+    return bool(tags) and tags.items() <= instance_from(raw).tags.items()
 
 
 def run(ec2: Service, request: Request, client_token: str) -> Machine:

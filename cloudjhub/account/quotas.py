@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 
 from cloudjhub.account import machines, types
 from cloudjhub.aws import Service
+from cloudjhub.ec2_values import Tags
 from cloudjhub.errors import EC2Error
 
 STANDARD = "L-1216C47A"
@@ -52,9 +53,13 @@ def quota(quotas: Service, code: str) -> int | None:
     return None
 
 
-def used(ec2: Service, code: str) -> int:
-    """vCPUs that run in the account already and count against the same quota."""
-    running = [name for name in machines.running_types(ec2) if quota_code(name) == code]
+def used(ec2: Service, code: str, without: Tags | None = None) -> int:
+    """vCPUs that run in the account already and count against the same quota.
+
+    ``without``: machines that carry all of these tags are not counted.
+    """
+    types_on = machines.running_types(ec2, without)
+    running = [name for name in types_on if quota_code(name) == code]
     if not running:
         return 0
     known = types.instance_types(ec2, running)

@@ -84,18 +84,22 @@ def _behind_nat(world: World, subnet: Subnet) -> list[Finding]:
 
 
 def _enough_addresses(world: World) -> list[Finding]:
-    """Machines keep their address while they are stopped."""
+    """Machines keep their address while they are stopped; those of this cluster have theirs."""
     if not world.privates:
         return []
     free = sum(subnet.free_addresses for subnet in world.privates)
     where = f"PRIVATE_SUBNET_ID {','.join(subnet.id for subnet in world.privates)}"
     remedy = "Name a larger private subnet, or one more: a /20 holds 4,091 machines."
     settings = world.settings
-    if free < max(settings.class_size, 1):
-        what = f"has {free} free addresses; the class needs {max(settings.class_size, 1)}."
+    subnets = {subnet.id for subnet in world.privates}
+    ours = sum(machine.subnet_id in subnets for machine in world.workers)
+    has = f"has {free} free addresses"
+    has += f" beside {ours} of this cluster's machines" if ours else ""
+    if free + ours < max(settings.class_size, 1):
+        what = f"{has}; the class needs {max(settings.class_size, 1)}."
         return [Finding(what, where, remedy)]
-    if free < settings.max_machines:
-        what = f"has {free} free addresses; MAX_MACHINES is {settings.max_machines}."
+    if free + ours < settings.max_machines:
+        what = f"{has}; MAX_MACHINES is {settings.max_machines}."
         return [note(what, where, remedy)]
     return []
 

@@ -9,7 +9,7 @@ from cloudjhub.account.types import InstanceType
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, note
 from cloudjhub.deploy.supply import most_spares
-from cloudjhub.naming import MANAGER_ROLE
+from cloudjhub.naming import CLUSTER_TAG, MANAGER_ROLE, ROLE_TAG, WORKER_ROLE
 
 _ELSEWHERE = "Look it up in the Service Quotas console, under EC2."
 
@@ -35,7 +35,9 @@ def _vcpus(world: World, worker: InstanceType, *, first: bool) -> list[Finding]:
     manager = world.types.get(world.settings.manager_instance_type)
     counts = manager is not None and quota_code(manager.name) == code and not world.managers
     own = manager.vcpus if manager and counts else 0
-    left = limit - used(world.clients.ec2, code) - own
+    # Users' machines and spares of this cluster that run are part of the class to come.
+    ours = {CLUSTER_TAG: world.settings.cluster_name, ROLE_TAG: WORKER_ROLE}
+    left = limit - used(world.clients.ec2, code, without=ours) - own
     return _judge(world, where, _Room(code, limit, left, worker.vcpus), first=first)
 
 

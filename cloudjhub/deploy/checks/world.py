@@ -11,7 +11,7 @@ from cloudjhub.account.machines import Machine
 from cloudjhub.account.network import Subnet
 from cloudjhub.account.types import InstanceType
 from cloudjhub.deploy.settings import Settings
-from cloudjhub.naming import MANAGER_ROLE
+from cloudjhub.naming import MANAGER_ROLE, WORKER_ROLE
 from cloudjhub.policy.statements import Place
 
 
@@ -79,6 +79,11 @@ class World:
     def groups(self) -> dict[str, Group]:
         """The cluster's groups that an earlier launch made, by role."""
         return groups.of(self.clients.ec2, self.settings.cluster_name)
+
+    @cached_property
+    def workers(self) -> list[Machine]:
+        """Users' machines and spares of the cluster, those that are stopped too."""
+        return machines.of(self.clients.ec2, self.settings.cluster_name, WORKER_ROLE)
 
     @cached_property
     def managers(self) -> list[Machine]:
