@@ -2,19 +2,21 @@
 
 An entry is ``DAYS HH:MM-HH:MM ZONE``, such as ``mon,wed 08:50-10:00 Europe/Berlin``; days are those
 of cron (``mon-fri``, ``sat,sun``, ``*``). Hours whose end is not after their beginning end on the
-next day. Clock changes are cronsim's: an hour that a day lacks begins where the day goes on.
+next day. A beginning that a day lacks is where the day goes on; in the night that has an hour twice
+hours begin with the first and end with the second.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
 ALWAYS = "always"
+_TWO_DAYS = timedelta(days=2)
 _HOURS = re.compile(r"^(\S+) ([0-2]\d:[0-5]\d)-([0-2]\d:[0-5]\d) (\S+)$")
 _FORM = (
     '{entry!r} is not understood; write "always" or days, hours and zone as in '
@@ -33,22 +35,34 @@ class Hours:
 
     def hold(self, moment: datetime) -> bool:
         """Whether an aware moment lies in them; their end does not."""
-        # The tick at the very moment counts, and cronsim begins beside what it is given.
-        beside = moment.replace(microsecond=0) + timedelta(seconds=1)
-        began = next(self._beginnings(beside, reverse=True), None)
-        return began is not None and moment < self._end_of(began)
+        # Forwards, as cronsim begins an hour that a day has twice only once on that way.
+        earlier = _utc(moment) - _TWO_DAYS
+        began = list(self._beginnings(earlier, until=_utc(moment)))
+        return bool(began) and _utc(moment) < self._end_of(began[-1])
 
     def begins_after(self, moment: datetime) -> datetime | None:
         """The next beginning after an aware moment; None if there is none."""
-        return next(self._beginnings(moment, reverse=False), None)
+        # In an hour that comes for the second time cronsim gives what began in its first time.
+        began = (each for each in self._beginnings(moment) if _utc(each) > _utc(moment))
+        return next(began, None)
 
-    def _beginnings(self, moment: datetime, *, reverse: bool) -> Iterator[datetime]:
+    def _beginnings(self, moment: datetime, until: datetime | None = None) -> Iterator[datetime]:
         expression = f"{self.begin.minute} {self.begin.hour} * * {self.days}"
-        return CronSim(expression, moment.astimezone(ZoneInfo(self.zone)), reverse=reverse)
+        for began in CronSim(expression, _utc(moment).astimezone(ZoneInfo(self.zone))):
+            if until is not None and _utc(began) > until:
+                return
+            yield began
 
     def _end_of(self, began: datetime) -> datetime:
-        later = 1 if self.end <= self.begin else 0
-        return datetime.combine(began + timedelta(days=later), self.end, tzinfo=began.tzinfo)
+        """In UTC. Of an end that a day has twice the second, of one that it lacks what is later."""
+        day = began.date() + timedelta(days=1 if self.end <= self.begin else 0)
+        end = datetime.combine(day, self.end, tzinfo=ZoneInfo(self.zone))
+        return max(_utc(end), _utc(end.replace(fold=1)))
+
+
+def _utc(moment: datetime) -> datetime:
+    """Times of one zone are compared by the wall's clock, which a night shows twice."""
+    return moment.astimezone(timezone.utc)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """POOL: how many machines are to be ready at which moment, and what is refused."""
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from cloudjhub.pool.timetable import timetable
 
-BERLIN = ZoneInfo("Europe/Berlin")
+BERLIN, UTC = ZoneInfo("Europe/Berlin"), timezone.utc
 CLASS = timetable(
     {
         "always": 2,
@@ -56,6 +56,34 @@ def test_hours_are_those_of_their_zone():
 def test_on_days_on_which_clocks_change(day, time, wanted):
     nightly = timetable({"* 02:30-03:30 Europe/Berlin": 5})
     assert nightly.wanted(datetime(*day, *time, tzinfo=BERLIN)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("entry", "begins", "lasts"),
+    [
+        ("* 02:30-04:00 Europe/Berlin", "00:30", 150),  # at 02:30 in summer time
+        ("* 01:00-02:15 Europe/Berlin", "23:00", 135),  # to 02:15 in winter time
+        ("* 02:10-02:20 Europe/Berlin", "00:10", 70),
+        ("sat 22:00-23:00 UTC", "22:00", 60),
+    ],
+)
+def test_in_the_night_that_has_an_hour_twice_hours_begin_once(entry, begins, lasts):
+    nightly, first = timetable({entry: 5}), datetime(2026, 10, 24, 12, tzinfo=UTC)
+    minutes = [first + timedelta(minutes=minute) for minute in range(20 * 60)]
+    held = [minute for minute in minutes if nightly.wanted(minute)]
+    assert (held[0].strftime("%H:%M"), len(held)) == (begins, lasts)
+    assert held[-1] - held[0] == timedelta(minutes=lasts - 1)  # without a gap
+    coming = nightly.next_beginning(held[0] - timedelta(minutes=1))
+    assert coming[0].astimezone(UTC) == held[0]
+    assert all(nightly.next_beginning(minute)[0] > held[-1] for minute in held)
+
+
+def test_hours_that_end_in_an_hour_that_the_day_lacks_hold():
+    nightly = timetable({"* 02:15-02:45 Europe/Berlin": 5})
+    first = datetime(2026, 3, 29, tzinfo=UTC)
+    minutes = [first + timedelta(minutes=minute) for minute in range(180)]
+    held = [minute.strftime("%H:%M") for minute in minutes if nightly.wanted(minute)]
+    assert (held[0], held[-1]) == ("01:00", "01:44")
 
 
 def test_the_next_beginning_is_known():
