@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cloudjhub.account import access, simulation
+from cloudjhub.account.simulation import Refusal
 from cloudjhub.deploy.checks.world import World
 from cloudjhub.deploy.findings import Finding, note
 from cloudjhub.deploy.requests import profile_name
@@ -37,15 +38,15 @@ class _Calls:
 def check(world: World) -> list[Finding]:
     iam = world.clients.iam
     who = simulation.source_arn(iam, world.identity)
-    if not who:  # the root user may do everything
-        return []
+    if not who:
+        return _without_a_policy(world.identity.arn)
     findings: list[Finding] = []
     try:
         for calls in _wanted(world):
             refused = simulation.refused_actions(
                 iam, who, calls.actions, calls.resource, calls.context
             )
-            findings += [_missing(action, calls.resource) for action in refused]
+            findings += [_refused(each, calls.resource) for each in refused]
     except EC2Error as error:
         what = f"could not be checked before they are used: {error.message}"
         return [note(what, _WHERE, f"Allow iam:SimulatePrincipalPolicy on {who}. {_POLICY}")]
@@ -69,6 +70,19 @@ def _wanted(world: World) -> Iterator[_Calls]:
     yield _Calls(("iam:PassRole",), role, to_ec2)
 
 
-def _missing(action: str, resource: str) -> Finding:
+def _refused(refusal: Refusal, resource: str) -> Finding:
+    where, action = f"permission {refusal.action}", refusal.action
+    if refusal.depends_on:
+        keys = ", ".join(refusal.depends_on)
+        what = f"could not be checked before it is used: your policies depend on {keys}."
+        return note(what, where, f"The launch says it if {action} is refused. {_POLICY}")
     what = f"your policies do not allow it on {resource}."
-    return Finding(what, f"permission {action}", f"Add {action} to your policy. {_POLICY}")
+    return Finding(what, where, f"Add {action} to your policy. {_POLICY}")
+
+
+def _without_a_policy(arn: str) -> list[Finding]:
+    """The root user may do everything; of a federated user IAM's simulator knows nothing."""
+    if arn.endswith(":root"):
+        return []
+    what = f"could not be checked before they are used: IAM's simulator does not know {arn}."
+    return [note(what, _WHERE, f"Use a user or a role of IAM to have it checked. {_POLICY}")]

@@ -1,0 +1,63 @@
+"""What IAM's simulator cannot know is no refusal; its answers here are as AWS documents them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from deploy.networks import Account
+
+from cloudjhub.account.access import Identity
+from cloudjhub.deploy.checks import role_rights
+from cloudjhub.deploy.checks.world import World
+from cloudjhub.deploy.findings import Finding
+
+ADA = "arn:aws:iam::123456789012:user/ada"
+
+
+class Simulator:
+    """IAM for somebody whose policies hold only where ``keys`` are known."""
+
+    def __init__(self, decision: str, keys: tuple[str, ...]):
+        self.decision, self.keys = decision, list(keys)
+
+    def pages(self, operation: str, **asked: Any) -> list[dict[str, Any]]:
+        assert operation == "simulate_principal_policy"
+        return [{"EvaluationResults": [self._said(name) for name in asked["ActionNames"]]}]
+
+    def _said(self, action: str) -> dict[str, Any]:
+        # AWS has the keys beside each resource, where resources are named.
+        of_resource = {"EvalResourceDecision": self.decision, "MissingContextValues": self.keys}
+        return {
+            "EvalActionName": action,
+            "EvalDecision": self.decision,
+            "MissingContextValues": [],
+            "ResourceSpecificResults": [of_resource],
+        }
+
+
+def found(account: Account, arn: str, decision: str, *keys: str) -> list[Finding]:
+    world = World(account.settings(), SimpleNamespace(iam=Simulator(decision, keys)))  # type: ignore[arg-type]
+    world.identity = Identity("123456789012", arn)
+    return role_rights.check(world)
+
+
+@pytest.mark.parametrize("decision", ["implicitDeny", "explicitDeny"])
+def test_what_depends_on_the_real_call_is_a_note(account: Account, decision: str):
+    notes = found(account, ADA, decision, "aws:MultiFactorAuthPresent", "aws:SourceIp")
+    assert {each.level for each in notes} == {"note"}
+    assert {"permission iam:CreateRole", "permission iam:PassRole"} <= {e.where for e in notes}
+    assert all("aws:MultiFactorAuthPresent, aws:SourceIp" in each.what for each in notes)
+
+
+@pytest.mark.parametrize("keys", [(), ("ec2:ResourceTag/cloudjhub:cluster",)])
+def test_what_depends_on_nothing_of_the_call_is_refused(account: Account, keys: tuple[str, ...]):
+    errors = found(account, ADA, "implicitDeny", *keys)
+    assert {each.level for each in errors} == {"error"} and "Add iam:" in errors[0].remedy
+    assert found(account, ADA, "allowed", *keys) == []
+
+
+def test_only_the_root_user_passes_unseen(account: Account):
+    assert found(account, "arn:aws:iam::123456789012:root", "implicitDeny") == []
+    federated = "arn:aws:sts::123456789012:federated-user/bob"
+    (note,) = found(account, federated, "implicitDeny")
+    assert note.level == "note" and "could not be checked" in note.what and federated in note.what
