@@ -1,7 +1,7 @@
 """``cloudjhub VERB``: everything an operator does, under one name.
 
-A verb's module is imported when the verb is used: the verbs for AWS need boto3, paramiko and
-pydantic only, the demo needs the rest.
+A verb's module is imported when the verb is used: the verbs for AWS need boto3, paramiko,
+pydantic and cronsim only, the demo needs the rest.
 """
 
 import importlib
@@ -23,7 +23,7 @@ class Verb:
     name: str
     does: str
     module: str
-    needs: tuple[str, ...] = ("boto3", "paramiko", "pydantic")
+    needs: tuple[str, ...] = ("boto3", "paramiko", "pydantic", "cronsim")
     install: str = "pip install -r launch_cluster/requirements.txt"
 
 

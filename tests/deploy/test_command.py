@@ -97,6 +97,10 @@ def test_what_is_missing_is_said_with_how_to_get_it():
     done = cloudjhub("status", "class1", without="boto3")
     assert done.returncode == 2
     assert "boto3: not installed; pip install -r launch_cluster/requirements.txt" in done.stderr
+    for verb in AWS_VERBS:
+        done = cloudjhub(verb, "class1", without="cronsim")
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert "cronsim: not installed; pip install -r launch_cluster" in done.stderr
     done = cloudjhub("demo", "--help", without="jupyterhub")
     assert done.returncode == 2
     assert "cloudjhub[local]" in done.stderr and "scripts/demo" in done.stderr
