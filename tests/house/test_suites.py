@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,11 +28,12 @@ class Clock:
         return time.monotonic() + 3600 * len(list(folder.glob("hour*")))
 
 _suites.time = Clock()
+_suites._LINGER_SECONDS = 0.5
 made = [
     _suites.Suite(name, [sys.executable, "-c", text], folder / f"{name}.log")
     for name, text in programs.items()
 ]
-sys.exit(_suites.run(made, 1800))
+sys.exit(_suites.run(made))
 """
 PASSES = "print('===== 3 passed in 0.10s =====')"
 FAILS = """
@@ -98,10 +100,18 @@ class Command:
         path = self._folder / f"{name}.log"
         return path.read_text() if path.exists() else ""
 
-    def ended(self) -> tuple[int, str]:
+    def ended(self, *, hours_pass: bool = False) -> tuple[int, str]:
         """Its exit code and what it printed."""
-        said, _ = self.process.communicate(timeout=120)
-        return self.process.returncode, said
+        deadline = time.monotonic() + 120
+        while True:
+            if hours_pass:
+                self.an_hour_passes()
+            try:
+                said, _ = self.process.communicate(timeout=1)
+            except subprocess.TimeoutExpired:
+                assert time.monotonic() < deadline, [path.name for path in self._folder.iterdir()]
+            else:
+                return self.process.returncode, said
 
 
 @pytest.fixture
@@ -158,23 +168,30 @@ def test_a_killed_command_takes_its_suites_along(command: Command):
     assert "tidied up" in command.log("first")
 
 
-def test_suites_that_are_not_over_at_the_deadline_are_ended(command: Command):
+def test_suites_that_say_nothing_for_long_are_ended(command: Command):
     command.start(polite=TIDIES_UP, deaf=IS_DEAF, fine=PASSES)
     processes = command.begun("polite", "deaf")
-    command.an_hour_passes()
-    command.says("polite", "tidied up")
-    command.an_hour_passes()
-    code, said = command.ended()
+    code, said = command.ended(hours_pass=True)
+    assert "tidied up" in command.log("polite")
     assert code == 2
-    assert said.count("ENDED AT THE DEADLINE") == 2
+    assert said.count("ENDED BECAUSE IT WAS SILENT") == 2
     assert not any(process.alive for process in processes)
 
 
-def test_what_a_suite_leaves_is_named_and_killed(command: Command):
-    command.start(first=LEAVES_ONE + TIDIES_UP)
-    processes = command.begun("first")
-    assert len(processes) == 2
-    os.kill(command.process.pid, signal.SIGTERM)
-    _, said = command.ended()
-    assert f"left by the tests, so killed: {processes[-1].pid} " in said
-    assert not any(process.alive for process in processes)
+def test_what_a_suite_leaves_is_killed_and_a_failure_of_that_suite(command: Command):
+    command.start(tidy=PASSES, untidy=f"{LEAVES_ONE}\n{PASSES}")
+    code, said = command.ended()
+    assert code == 1
+    last = said[said.index("= all suites =") :]
+    assert re.search(r"^untidy .*; processes left: 1$", last, re.MULTILINE)
+    (pid,) = re.findall(r"^LEFT (\d+) .*time.sleep", last, re.MULTILINE)
+    assert Process.of(int(pid)) is None
+    assert "tidy failed" not in last.replace("untidy", "")
+
+
+def test_words_of_an_earlier_run_are_nobodys(command: Command):
+    (command._folder / "killed.log").write_text("===== 9 passed in 0.10s =====\n")
+    command.start(killed="import os; os.kill(os.getpid(), 9)")
+    code, said = command.ended()
+    assert code == 1 and "9 passed" not in said
+    assert "ended without a result of pytest's; ended by SIGKILL" in said
