@@ -191,7 +191,7 @@ class Before:
         if self.hub_config == "own":
             lines.append(
                 "  jupyterhub_config.py on the manager differs from this checkout's and is left "
-                "as it is; compare the two."
+                "as it is; compare the two. Without begin_with_hub() a POOL waits for a login."
             )
         return lines
 

@@ -3,6 +3,7 @@
 A real manager is upgraded in tests/machines/test_upgrade.py.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -280,7 +281,40 @@ def test_a_hub_configuration_of_ones_own_is_left_and_named(operator: Operator):
     with_cluster(operator, [])
     (operator.manager.folder / "etc/jupyterhub_config.py").write_text("c = get_config()\n")
     _, out, _ = operator.upgrade()
-    assert "jupyterhub_config.py on the manager differs" in out
+    assert "jupyterhub_config.py on the manager differs" in out and "begin_with_hub()" in out
+
+
+def test_every_hub_configuration_that_was_shipped_is_known():
+    ours = (CHECKOUT / "jupyterhub_config.py").read_bytes()
+    remedy = "jupyterhub_config.py has changed: add its SHA-256 at the end"
+    assert hashlib.sha256(ours).hexdigest() == provision.SHIPPED[-1], remedy
+
+
+@pytest.mark.parametrize("ending", ["", "# mine\n"])
+def test_a_hub_configuration_of_the_first_version_becomes_new_unless_it_was_changed(
+    manager: Folder, monkeypatch, ending: str
+):
+    first = "c = get_config()\n"  # of clusters without a copy of what was written
+    digest = hashlib.sha256(first.encode()).hexdigest()
+    monkeypatch.setattr(provision, "SHIPPED", (digest, *provision.SHIPPED))
+    (manager.folder / "etc/jupyterhub_config.py").write_text(first + ending)
+    assert provision.hub_config(manager) == ("own" if ending else "older")
+
+
+def test_after_an_upgrade_that_was_cut_off_the_hub_configuration_is_nobodys_own(
+    manager: Folder, tmp_path: Path
+):
+    """It was put into place, and the copy beside it is still of the version before."""
+    ours, wheel = (CHECKOUT / "jupyterhub_config.py").read_text(), Wheel("cloudjhub.whl", b"wheel")
+    written = manager.folder / "opt/jupyterhub_config-written.py"
+    written.write_text("c = get_config()\n")
+    provision.upgrade_hub(manager, wheel, "10.0.0.1")
+    assert (manager.folder / "opt/config-new").read_text() == ""
+    assert written.read_text() == ours
+    # So the next version renews it.
+    next_one = tmp_path / "jupyterhub_config.py"
+    next_one.write_text(f"{ours}# newer\n")
+    assert provision.hub_config(manager, tmp_path) == "older"
 
 
 @pytest.mark.slow
