@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pytest
 from local.clouds import INSTANT, Cloud
 
 from cloudjhub import notebook, remote
+from cloudjhub.demo.processes import Process
 from cloudjhub.errors import LoginRefused, MachineNotAnswering, NotebookError
 from cloudjhub.local import LocalEC2, LocalSettings
+from cloudjhub.local.machines.standins import control
 from cloudjhub.local.settings import LocalEC2Error
 from cloudjhub.remote_values import Target
 
@@ -218,3 +222,25 @@ def test_machines_that_are_processes_have_to_be_asked_themselves(
     cloud = make_cloud(LocalSettings(**vars(INSTANT) | {"variant": "plain"}))
     with pytest.raises(LocalEC2Error, match="plain"):
         cloud.ec2.servers()
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_process_that_hangs_or_dies_gives_way_to_another(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    up(cloud)
+    standins = cloud.ec2.engine.machines.kind.standins
+    before = Process.of(standins.pid)
+    with monkeypatch.context() as patch:
+        patch.setattr(control, "_ANSWER_SECONDS", 0.5)
+        patch.setattr(control, "_END_SECONDS", 0.5)
+        os.kill(before.pid, number)
+        # Whoever gives an order first is told; the local EC2 itself gives some, too.
+        with suppress(LocalEC2Error):
+            cloud.ec2.servers()
+        assert cloud.ec2.servers() == []
+    assert not before.alive
+    (machine,) = up(cloud)
+    assert standins.pid not in (None, before.pid)
+    start(cloud, machine, "ada")
+    assert asked(cloud, machine)[0]["user"] == "ada"

@@ -7,9 +7,11 @@ import importlib.util
 import json
 import os
 import secrets
+import select
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ from cloudjhub.local.settings import LocalEC2Error
 
 LOG = "standins.log"
 SEED = "standins.seed"
+#: orders are answered at once, whatever a machine does
+_ANSWER_SECONDS = 120.0
+_END_SECONDS = 30.0
 
 
 class StandIns:
@@ -71,11 +76,21 @@ class StandIns:
     def close(self) -> None:
         """Ends the process, and every machine with it."""
         with self._lock:
-            process, self._process = self._process, None
-        if process and process.stdin and process.stdout:
+            self._end()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin and process.stdout
+        with suppress(OSError):  # what it did not read any more
             process.stdin.close()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
             process.wait()
-            process.stdout.close()
+        process.stdout.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         if importlib.util.find_spec("asyncssh") is None:
@@ -104,10 +119,13 @@ class StandIns:
         try:
             process.stdin.write(json.dumps(asked).encode() + b"\n")
             process.stdin.flush()
-            line = process.stdout.readline()
+            answers, _, _ = select.select([process.stdout], [], [], _ANSWER_SECONDS)
+            line = process.stdout.readline() if answers else b""
         except OSError:
             line = b""
         if not line:
+            # Its machines went with it; the next one that is switched on has another process.
+            self._end()
             words = (self.state_dir / LOG).read_text(errors="replace")[-2000:]
             raise LocalEC2Error(f"The process of the stand-in machines has ended. {words}")
         answer = json.loads(line)
