@@ -73,7 +73,7 @@ async def test_a_refusal_is_one_sentence_that_says_what_to_do(site, page, shoot)
     await _log_in(site, page, "student03")
     await page.get_by_role("button", name="Start My Server").click()
     await expect(page.locator("#progress-message")).to_contain_text(
-        "Amazon has no more machines of this type in this zone just now."
+        "Amazon has no t3.medium in zone us-east-1a just now."
     )
     await shoot("6-no-capacity")
 
