@@ -73,10 +73,22 @@ class Costs:
         machines = (self.machine_hour(machine) for machine in found.machines)
         return sum(machines, Sum()) + self.storage_month(found).times(1 / HOURS_PER_MONTH)
 
+    def spare_month(self, instance_type: str, disk_gib: int, *, runs: bool) -> Sum:
+        """A machine of the pool that is ready all the time."""
+        disks = _sum(prices.disk_gib_month(self.region)).times(disk_gib)
+        if not runs:
+            return disks
+        return disks + _sum(prices.hour(instance_type, self.region)).times(HOURS_PER_MONTH)
+
     def month_at_rest(self, found: Inventory) -> Sum:
-        """With the manager running and everybody's machine stopped."""
+        """With the manager running and everybody's machine stopped, without the pool's machines."""
         manager = self.machine_hour(found.manager) if found.manager else Sum()
         return manager.times(HOURS_PER_MONTH) + self.storage_month(found)
+
+
+def usd(amount: Sum) -> float | None:
+    """For programs; None where a price in it is not known."""
+    return None if amount.partial else round(amount.amount, 4)
 
 
 def _sum(price: float | None) -> Sum:

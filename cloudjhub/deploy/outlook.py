@@ -1,24 +1,28 @@
 """How many machines a cluster has, may have and wants: limits, pool, quotas."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from cloudjhub import config as config_file
 from cloudjhub.account.inventory import Inventory, MachineFound
 from cloudjhub.account.quotas import STANDARD, quota, quota_code, used
+from cloudjhub.config import ClusterConfig
+from cloudjhub.deploy.costs import Costs, Sum, usd
 from cloudjhub.deploy.desk import Desk, counted, table
 from cloudjhub.deploy.manager_look import Said
-from cloudjhub.deploy.supply import listed
-from cloudjhub.errors import EC2Error
-from cloudjhub.pool.timetable import Timetable, timetable
+from cloudjhub.deploy.supply import mean_spares, most_spares
+from cloudjhub.errors import ConfigError, EC2Error
+from cloudjhub.pool.timetable import Hours, Timetable
 
-_HOURS_AHEAD = 12
-_STEP = timedelta(minutes=5)
+_AHEAD_MINUTES = 12 * 60
+_MINUTE = timedelta(minutes=1)
 _ON = ("pending", "running")
-#: what the hub does where its file does not say
-_DEFAULT_POOL_MAX = 50
+_FILE = "server_config.json"
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,17 @@ class QuotaUse:
 
 @dataclass(frozen=True)
 class Pool:
-    """What is to be ready now, and how that changes in the next hours."""
+    """What is to be ready now, and how that changes in the next hours.
+
+    ``mean`` and ``most``: over a week. ``month``: USD, what that many machines with disks cost.
+    """
 
     state: str
     wanted: int
     changes: tuple[tuple[datetime, int], ...]
+    mean: float = 0.0
+    most: int = 0
+    month: Sum = field(default_factory=Sum)
 
 
 @dataclass(frozen=True)
@@ -52,18 +62,27 @@ class Outlook:
 
 def look(at: Desk, found: Inventory, said: Said, now: datetime) -> Outlook:
     """Asks for the quotas; the rest is what the manager said."""
-    config = said.config
-    types = listed(config.get("WORKER_INSTANCE_TYPE", [])) if config else []
-    uses = quotas(at, [*types, *(machine.instance_type for machine in found.workers)])
-    if config is None:
-        return Outlook(uses, why=said.why)
+    types = [machine.instance_type for machine in found.workers]
+    if said.config is None:
+        return Outlook(quotas(at, types), why=said.why)
     try:
-        pool = pool_of(config, now)
-    except (TypeError, ValueError) as error:  # of a file that somebody has broken meanwhile
-        return Outlook(uses, why=f"POOL on the manager cannot be read: {error}")
-    return Outlook(
-        uses, pool, config.get("MAX_MACHINES", 0), config.get("WHEN_FULL", "queue"), why=""
-    )
+        config = checked(said.config)
+    except ConfigError as error:  # somebody has broken it; the hub goes on with what it said before
+        finding = error.findings[0].partition(". (")[0].rstrip(".")
+        return Outlook(quotas(at, types), why=f"the hub refuses what the manager has: {finding}")
+    uses = quotas(at, [*config.worker_instance_types, *types])
+    return Outlook(uses, pool_of(config, now), config.max_machines, config.when_full, why="")
+
+
+def checked(values: Mapping[str, Any]) -> ClusterConfig:
+    """As the hub reads it. Raises ConfigError for what the hub would refuse.
+
+    Keys that this version does not know are left out: the manager may have a later one.
+    """
+    known = {field.alias for field in ClusterConfig.model_fields.values()}
+    kept = {key: value for key, value in values.items() if key in known}
+    # The manager's file is not on this computer: one that is there stands for it.
+    return config_file.parse(json.dumps(kept | {"WORKER_KEY_FILE": __file__}), _FILE)
 
 
 def quotas(at: Desk, types: Iterable[str]) -> tuple[QuotaUse, ...]:
@@ -79,28 +98,45 @@ def _used(at: Desk, code: str) -> int | None:
         return None
 
 
-def pool_of(config: dict[str, Any], now: datetime) -> Pool:
-    """Pure. Raises ValueError or TypeError for what is none."""
-    wanted, most = timetable(config.get("POOL", 0)), config.get("POOL_MAX", _DEFAULT_POOL_MAX)
+def pool_of(config: ClusterConfig, now: datetime) -> Pool:
+    """Pure."""
+    wanted, most = config.pool, config.pool_max
     current = min(wanted.wanted(now), most)
+    mean = mean_spares(wanted, most)
+    spare = Costs(config.region).spare_month(
+        config.worker_instance_type,
+        config.root_disk_gib + config.home_disk_gib,
+        runs=config.pool_state == "running",
+    )
     return Pool(
-        config.get("POOL_STATE", "running"), current, tuple(_changes(wanted, most, current, now))
+        config.pool_state,
+        current,
+        tuple(_changes(wanted, most, current, now)),
+        mean,
+        most_spares(wanted, most),
+        spare.times(mean) if mean else Sum(),
     )
 
 
 def _changes(
     wanted: Timetable, most: int, current: int, now: datetime
 ) -> Iterable[tuple[datetime, int]]:
-    """When another number begins to hold, to five minutes."""
-    if not wanted.hours:
-        return
-    first = now.replace(minute=now.minute - now.minute % 5, second=0, microsecond=0)
-    for step in range(1, _HOURS_AHEAD * 12 + 1):
-        moment = first + step * _STEP
+    """When another number begins to hold; hours begin and end at whole minutes."""
+    first = now.replace(second=0, microsecond=0)
+    for step in range(1, _AHEAD_MINUTES + 1):
+        moment = first + step * _MINUTE
+        if not any(_may_turn(hours, moment) for hours, _ in wanted.hours):
+            continue
         count = min(wanted.wanted(moment), most)
         if count != current:
             yield moment, count
             current = count
+
+
+def _may_turn(hours: Hours, moment: datetime) -> bool:
+    """Whether hours may begin or end at a moment; at a full hour where clocks change."""
+    minute = moment.astimezone(ZoneInfo(hours.zone)).minute
+    return minute in (0, hours.begin.minute, hours.end.minute)
 
 
 # -- in words
@@ -172,6 +208,7 @@ def as_data(outlook: Outlook, found: Inventory) -> dict[str, Any]:
     """The same as plain values; null where something is not known."""
     pool = outlook.pool
     return {
+        "usd_per_month_pool": pool and usd(pool.month),
         "machines_on": sum(machine.state in _ON for machine in found.workers),
         "max_machines": outlook.max_machines,
         "when_full": outlook.when_full or None,
@@ -180,6 +217,7 @@ def as_data(outlook: Outlook, found: Inventory) -> dict[str, Any]:
         and {
             "state": pool.state,
             "wanted_now": pool.wanted,
+            "mean_of_a_week": round(pool.mean, 2),
             "changes": [
                 {"at": moment.isoformat(), "wanted": count} for moment, count in pool.changes
             ],

@@ -8,7 +8,7 @@ from typing import Any
 
 from cloudjhub.account.inventory import DiskFound, Inventory, MachineFound
 from cloudjhub.deploy import manager_look, outlook, sources
-from cloudjhub.deploy.costs import Costs, Sum
+from cloudjhub.deploy.costs import Costs, usd
 from cloudjhub.deploy.desk import DONE, Desk, counted, desk, ended, known, say, table, unknown
 from cloudjhub.deploy.prices import DATED, HOURS_PER_MONTH
 from cloudjhub.deploy.settings import ManagerLogin
@@ -68,7 +68,7 @@ def as_text(
         _machines(found, costs, now),
         _homes(found, costs),
         _rest(found, costs),
-        _totals(found, costs),
+        _totals(found, costs, seen.pool if seen else None),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -174,12 +174,20 @@ def _rest(found: Inventory, costs: Costs) -> str:
     return "\n".join(lines)
 
 
-def _totals(found: Inventory, costs: Costs) -> str:
+def _totals(found: Inventory, costs: Costs, pool: outlook.Pool | None) -> str:
     return (
         f"Now {costs.hour_now(found)} an hour. At rest, with every user's machine stopped: "
-        f"{costs.month_at_rest(found)} a month.\n"
+        f"{costs.month_at_rest(found)} a month.\n{_pool(pool)}"
         f"On-demand prices as of {DATED}, without taxes, traffic and the network's NAT gateway."
     )
+
+
+def _pool(pool: outlook.Pool | None) -> str:
+    """What is paid for at rest too, used or not."""
+    if pool is None or not pool.mean:
+        return ""
+    machines = f"{pool.mean:.1f} machines on average, {pool.most} at most, {pool.state}"
+    return f"The pool ({machines}) is not in that: {pool.month} a month, with its disks.\n"
 
 
 # -- for programs
@@ -201,8 +209,8 @@ def as_data(found: Inventory, costs: Costs) -> dict[str, Any]:
             for each in found.snapshots
         ],
         "snapshots_of_moves": [each.id for each in found.passing],
-        "usd_per_hour_now": _usd(costs.hour_now(found)),
-        "usd_per_month_at_rest": _usd(costs.month_at_rest(found)),
+        "usd_per_hour_now": usd(costs.hour_now(found)),
+        "usd_per_month_at_rest": usd(costs.month_at_rest(found)),
         "hours_per_month": HOURS_PER_MONTH,
     }
 
@@ -222,7 +230,7 @@ def _machine_data(machine: MachineFound, costs: Costs) -> dict[str, Any]:
         "public_ip": machine.public_ip,
         "private_ip": machine.private_ip,
         "home": machine.home_volume_id,
-        "usd_per_hour": _usd(costs.machine_hour(machine)),
+        "usd_per_hour": usd(costs.machine_hour(machine)),
     }
 
 
@@ -235,9 +243,5 @@ def _disk_data(disk: DiskFound, costs: Costs) -> dict[str, Any]:
         "superseded": disk.superseded or None,
         "state": disk.state,
         "machine": disk.attached_to,
-        "usd_per_month": _usd(costs.disk_month(disk)),
+        "usd_per_month": usd(costs.disk_month(disk)),
     }
-
-
-def _usd(amount: Sum) -> float | None:
-    return None if amount.partial else round(amount.amount, 4)

@@ -13,6 +13,8 @@ from deploy.test_status import machine
 
 from cloudjhub.account.inventory import Inventory
 from cloudjhub.deploy import manager_look, outlook, status
+from cloudjhub.deploy.costs import Costs
+from cloudjhub.deploy.manager_look import Said
 from cloudjhub.deploy.outlook import Outlook, Pool, QuotaUse
 from cloudjhub.deploy.provision.shell import ProvisionError
 from cloudjhub.naming import HOST_KEY_TAG
@@ -20,19 +22,92 @@ from cloudjhub.naming import HOST_KEY_TAG
 MONDAY = datetime(2026, 11, 23, 7, 2, 30, tzinfo=timezone.utc)
 CLASS = {"always": 2, "mon,wed 08:50-10:00 Europe/Berlin": 25, "mon 12:00-13:00 UTC": 60}
 SPARE = {"cloudjhub:role": "worker"}
+FILE = {
+    "CLUSTER_NAME": "class1",
+    "REGION": "us-east-1",
+    "WORKER_AMI": "ami-0123456789abcdef0",
+    "WORKER_INSTANCE_TYPE": "t3.medium",
+    "SUBNET_ID": "subnet-0123456789abcdef0",
+    "WORKER_SECURITY_GROUPS": ["sg-0123456789abcdef0"],
+    "KEY_NAME": "cloudjhub-class1-worker",
+    "WORKER_KEY_FILE": "/var/lib/jupyterhub/worker_key",
+    "USER_HOME_EBS_SIZE": 4,
+}
 
 
 # -- pure
 
 
 def test_what_is_wanted_now_and_in_the_next_hours():
-    pool = outlook.pool_of({"POOL": CLASS, "POOL_STATE": "stopped"}, MONDAY)
+    pool = pool_of({"POOL": CLASS, "POOL_STATE": "stopped"})
     shown = [(f"{moment:%H:%M}", count) for moment, count in pool.changes]
     assert (pool.state, pool.wanted) == ("stopped", 2)
     # POOL_MAX is 50 where the file does not say.
     assert shown == [("07:50", 25), ("09:00", 2), ("12:00", 50), ("13:00", 2)]
-    assert outlook.pool_of({"POOL": 7}, MONDAY) == Pool("running", 7, ())
-    assert outlook.pool_of({}, MONDAY).wanted == 0
+    plain = pool_of({"POOL": 7})
+    assert (plain.state, plain.wanted, plain.changes) == ("running", 7, ())
+    assert pool_of({}).wanted == 0
+
+
+def test_changes_are_shown_to_the_minute():
+    short = {"always": 1, "mon 07:58-08:01 UTC": 5, "mon 14:07-15:07 Asia/Kolkata": 9}
+    shown = [(f"{moment:%H:%M}", count) for moment, count in pool_of({"POOL": short}).changes]
+    assert shown == [("07:58", 5), ("08:01", 1), ("08:37", 9), ("09:37", 1)]
+
+
+def test_a_pool_costs_while_everybody_sleeps():
+    found = Inventory("class1", machines=(machine(state="stopped"),))
+    costs = Costs("us-east-1")
+
+    def words(**keys: Any) -> str:
+        seen = Outlook(pool=pool_of(keys), max_machines=0, why="")
+        return status.as_text(found, costs, MONDAY, seen)
+
+    # As the plan of a launch says: 730 hours of ten t3.medium, and 12 GiB of disk for each.
+    assert "10.0 machines on average, 10 at most, running) is not in that: $313.28" in words(
+        POOL=10
+    )
+    assert "10 at most, stopped) is not in that: $9.60" in words(POOL=10, POOL_STATE="stopped")
+    assert "The pool (" not in words(POOL=0)
+    data = outlook.as_data(Outlook(pool=pool_of({"POOL": 10})), found)
+    assert data["usd_per_month_pool"] == pytest.approx(313.28)
+    assert outlook.as_data(Outlook(), found)["usd_per_month_pool"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("WORKER_INSTANCE_TYPE", None),
+        ("WORKER_INSTANCE_TYPE", 5),
+        ("WORKER_INSTANCE_TYPE", [5]),
+        ("MAX_MACHINES", None),
+        ("MAX_MACHINES", "12"),
+        ("POOL", "many"),
+        ("POOL_MAX", "many"),
+        ("POOL_STATE", 7),
+        ("WHEN_FULL", "refuze"),
+        ("REGION", None),
+    ],
+)
+def test_what_the_hub_refuses_is_said_and_nothing_of_it_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str, value: Any
+):
+    monkeypatch.setattr(outlook, "quotas", lambda at, types: ())
+    at: Any = None  # nothing else is asked
+    sound = outlook.look(at, Inventory("class1"), Said(FILE), MONDAY)
+    assert (sound.max_machines, sound.why) == (0, "") and sound.pool
+    seen = outlook.look(at, Inventory("class1"), Said({**FILE, key: value}), MONDAY)
+    assert seen.pool is seen.max_machines is None
+    assert f"the hub refuses what the manager has: server_config.json: {key}: " in seen.why
+    assert "not known (the hub refuses" in outlook.as_text(seen, Inventory("class1"))
+
+
+def test_keys_of_a_later_version_are_no_fault():
+    assert pool_of({"POOL": 3, "LATER": 1}).wanted == 3
+
+
+def pool_of(keys: dict[str, Any]) -> Pool:
+    return outlook.pool_of(outlook.checked(FILE | keys), MONDAY)
 
 
 def test_spares_are_counted_by_state_beside_what_is_wanted():
@@ -126,7 +201,8 @@ def asked(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys)
     return run
 
 
-CONFIG = {"WORKER_INSTANCE_TYPE": ["t3.small", "g4dn.xlarge"], "POOL": 3, "MAX_MACHINES": 40}
+SUPPLY = {"WORKER_INSTANCE_TYPE": ["t3.small", "g4dn.xlarge"], "POOL": 3, "MAX_MACHINES": 40}
+CONFIG = FILE | SUPPLY
 
 
 @pytest.mark.slow
@@ -138,7 +214,12 @@ def test_the_manager_says_what_the_pool_wants(asked):
     assert "Quota L-1216C47A: 4 of 4096 vCPUs in use" in text
     assert "Quota L-DB2E81BA: 0 of 0 vCPUs in use" in text
     data = json.loads(asked(CONFIG, "--json"))
-    assert data["pool"] == {"state": "running", "wanted_now": 3, "changes": []}
+    assert data["pool"] == {
+        "state": "running",
+        "wanted_now": 3,
+        "mean_of_a_week": 3.0,
+        "changes": [],
+    }
     (kind,) = data["machines_by_type_and_zone"]
     assert (kind["type"], kind["on"], kind["off"]) == ("t3.small", 1, 0)
     host, pinned = asked.targets[0]
@@ -150,8 +231,8 @@ def test_what_the_manager_does_not_say_is_not_known(asked):
     refused = ProvisionError("The manager has no server_config.json.", "Run the launch again.")
     text = asked(refused)
     assert "not known (the manager was asked: The manager has no server_config.json)" in text
-    for wrong in ({"POOL": "many"}, {"POOL_MAX": "many"}):
-        assert "POOL on the manager cannot be read" in asked(CONFIG | wrong)
+    for wrong in ({"WORKER_INSTANCE_TYPE": None}, {"POOL_MAX": "many"}):
+        assert "the hub refuses what the manager has" in asked(CONFIG | wrong)
     pinned = [{"Key": HOST_KEY_TAG}]
     asked.place.api.delete_tags(Resources=[asked.made.ids["manager"]], Tags=pinned)
     before = len(asked.targets)
