@@ -1,19 +1,31 @@
 """Launches: logins that arrive together share one RunInstances; each gets one machine of it."""
 
+import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cloudjhub.capacity import Capacity
 from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import EC2Error, LaunchFailed, NoCapacity, NoFreeAddress, QuotaReached
+from cloudjhub.errors import (
+    BadLaunch,
+    EC2Error,
+    LaunchFailed,
+    NoCapacity,
+    NoFreeAddress,
+    QuotaReached,
+)
 from cloudjhub.fleet.batch import Batcher, own_copy
 from cloudjhub.fleet.calls import Calls
-from cloudjhub.fleet.spares import Spares, Ticket
+from cloudjhub.fleet.spares import Coming, Spares, Ticket
 from cloudjhub.fleet.view import View
 from cloudjhub.launch_spec import LaunchSpec, run_arguments
 from cloudjhub.naming import Owner
+
+log = logging.getLogger(__name__)
+
+_NOT_OFFERED = "Unsupported"  # EC2's word for a zone that does not have the type at all
 
 MakeBatcher = Callable[[str, Callable[[list[Any]], Any]], Batcher[Any, Any]]
 
@@ -71,7 +83,7 @@ class Launches:
         while waiting := [t for t in tickets if t.wanted and t not in answers]:
             count = min(most, len(waiting))
             try:
-                launched = await self._sent(spec, count)
+                launched = await self._sent(spec, waiting[:count])
             except (QuotaReached, NoFreeAddress) as error:
                 # Whether EC2 launches as many as still fit is documented for capacity only.
                 if count > 1:
@@ -82,8 +94,8 @@ class Launches:
             except EC2Error as error:
                 answers.update({ticket: own_copy(error) for ticket in waiting})
                 break
-            # Claimed before anything else can run, or another login would take it for a spare. One
-            # that a listing showed before this answer came may have been taken already.
+            # Claimed before anything else can run, or another login would take it for a spare.
+            self._spares.launched(machine.id for machine in launched)
             self._view.tell(launched)
             free = [i for i in launched if self._spares.is_free(self._view.get(i.id) or i)]
             still_waiting = [ticket for ticket in waiting if ticket.wanted]
@@ -92,15 +104,31 @@ class Launches:
                 answers[ticket] = instance
         return answers
 
-    async def _sent(self, spec: LaunchSpec, count: int) -> list[Instance]:
+    async def _sent(self, spec: LaunchSpec, tickets: Sequence[Ticket]) -> list[Instance]:
         """One RunInstances; a refusal for capacity is remembered for everyone."""
+        count = len(tickets)
         arguments = run_arguments(spec, count=count, client_token=uuid.uuid4().hex)
+        coming = Coming(spec.shape, set(self._view.ownerless(spec.shape)), tickets)
         try:
-            launched = await self._calls.patiently(
-                "RunInstances", self._ec2.run, arguments, resources=count
-            )
+            with self._spares.launching(coming):
+                launched = await self._calls.patiently(
+                    "RunInstances", self._ec2.run, arguments, resources=count
+                )
         except NoCapacity:
             self._capacity.refused(*spec.kind)
             raise
         self._capacity.granted(*spec.kind)
         return launched
+
+
+def goes_on(capacity: Capacity, kind: LaunchSpec, error: EC2Error, first: LaunchSpec) -> bool:
+    """Whether another kind may do better after this refusal; ``first``: the best of all."""
+    if isinstance(error, NoCapacity | NoFreeAddress):
+        return True
+    if error.code == _NOT_OFFERED:
+        capacity.refused(*kind.kind)
+        return True
+    if isinstance(error, BadLaunch) and kind != first:
+        log.error("%s cannot stand in for %s: %s", kind.kind, first.kind, error)
+        return True
+    return False

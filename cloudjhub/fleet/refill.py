@@ -1,10 +1,11 @@
 """Machines launched for nobody at all: the pool's."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import NoCapacity, NoFreeAddress, QuotaReached
+from cloudjhub.capacity import START
+from cloudjhub.ec2_values import Instance, Kind
+from cloudjhub.errors import EC2Unavailable, NoCapacity, NoFreeAddress, QuotaReached
 from cloudjhub.fleet.fleet import Fleet
 from cloudjhub.launch_spec import LaunchSpec, run_arguments
 
@@ -22,7 +23,7 @@ async def launch_spares(fleet: Fleet, spec: LaunchSpec, count: int, token: str) 
                 "RunInstances", fleet._ec2.run, arguments, resources=count
             )
         except NoCapacity:
-            fleet.capacity.refused(spec.instance_type, spec.zone)
+            fleet.capacity.refused(*spec.kind)
             raise
         except (QuotaReached, NoFreeAddress):
             # Whether EC2 launches as many as still fit is documented for capacity only.
@@ -30,9 +31,35 @@ async def launch_spares(fleet: Fleet, spec: LaunchSpec, count: int, token: str) 
                 raise
             count //= 2
             continue
+        fleet.capacity.granted(*spec.kind)
         alive = [machine for machine in launched if machine.state in ("pending", "running")]
         fleet.view.tell(alive)
         return alive
+
+
+def may_start(fleet: Fleet) -> bool:
+    """Whether a StartInstances of the pool would not stand in the way of users' starts."""
+    return fleet._calls.limits.is_free("StartInstances")
+
+
+async def start_spares(fleet: Fleet, instance_ids: Sequence[str], kind: Kind) -> None:
+    """One StartInstances for stopped spares of one kind. Raises EC2Error where none started.
+
+    It is not shared with users: one spare that EC2 refuses would cost them calls and time.
+    """
+    try:
+        states = await fleet._calls.patiently(
+            "StartInstances",
+            fleet._ec2.start,
+            list(instance_ids),
+            resources=len(instance_ids),
+            retry=EC2Unavailable,
+        )
+    except NoCapacity:
+        fleet.capacity.refused(*kind, action=START)
+        raise
+    fleet.capacity.granted(*kind)
+    fleet.view.tell_states(states)
 
 
 def refill_token(cluster: str, shape: str, known_ids: Iterable[str], attempt: int) -> str:

@@ -9,17 +9,17 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from cloudjhub import metrics
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import CloudJHubError, EC2Error, EC2Unreachable, NoCapacity
+from cloudjhub.errors import CloudJHubError, EC2Error
 from cloudjhub.fleet import Fleet
-from cloudjhub.fleet.refill import launch_spares, refill_token
 from cloudjhub.launch_spec import LaunchSpec, launch_kinds
 from cloudjhub.naming import SHAPE_TAG
 from cloudjhub.pool.aim import aim, wanted_now
+from cloudjhub.pool.filling import Filling
 from cloudjhub.pool.plan import Aim, Spare, Steps, next_steps
 from cloudjhub.pool.watch import Questions, Watch
 
@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 
 _ROUND_SECONDS = 5.0
 _OLDEST_VIEW_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS = 60.0
-_LONGEST_PAUSE_SECONDS = 900.0
-_DEAD_BOOTS = 3  # in a row, until it is rather the AMI's fault
 _ALIVE = ("pending", "running", "stopping", "stopped")
 
 
@@ -70,10 +67,8 @@ class Keeper:
         self._fleet = surroundings.fleet
         self._now = surroundings.now
         self._watch = Watch(surroundings.questions, surroundings.now)
+        self._filling = Filling(self._fleet, self._watch, surroundings.now)
         self._kept: frozenset[str] = frozenset()
-        self._pause_seconds = 0.0
-        self._not_before: datetime | None = None
-        self._attempt = 0
         self._complaint = ""
         self._fleet.spares.keep_for_pool(Everything())
         metrics.watch("pool_wanted", self, Keeper.wanted)
@@ -114,20 +109,26 @@ class Keeper:
 
     async def round(self) -> None:
         """Look at what there is and do what comes next."""
-        if self._fleet.view.age_seconds > _OLDEST_VIEW_SECONDS:
-            return
         config = self._around.config()
         if not self._has_work(config):
             self._fleet.spares.keep_for_pool(())
+            return
+        if not await self._sees():
             return
         kinds = await self._around.kinds(config)
         # From here to where the steps are marked nothing else can run: who takes a spare and who
         # ends it cannot both have it.
         goal = self._aim(config, kinds)
-        steps = self._steps(goal)
+        steps = self._steps(goal, kinds)
         self._mark(steps)
         await self._carry_out(steps, kinds)
         await self._look_closer(goal)
+
+    async def _sees(self) -> bool:
+        """Whether the view is good enough; a hub where nobody waits may look more seldom."""
+        if self._fleet.view.age_seconds > _OLDEST_VIEW_SECONDS:
+            await self._fleet.view.next_listing()
+        return self._fleet.view.age_seconds <= _OLDEST_VIEW_SECONDS
 
     def _has_work(self, config: ClusterConfig) -> bool:
         return bool(self._kept or config.pool.always or config.pool.hours)
@@ -141,14 +142,16 @@ class Keeper:
         spares = self._fleet.spares
         return [m for m in self._fleet.view.all() if m.state in _ALIVE and spares.is_free(m)]
 
-    def _steps(self, goal: Aim) -> Steps:
+    def _steps(self, goal: Aim, kinds: tuple[LaunchSpec, ...]) -> Steps:
+        self._filling.made_of(goal.shapes)
         machines = self._spares()
         ours = [m for m in machines if m.tags.get(SHAPE_TAG) in goal.shapes]
         for useless in self._watch.look(ours, {m.id for m in self._fleet.view.all()}):
             log.warning("Spare %s does not answer; another takes its place", useless.id)
             self._fleet.spares.condemn(useless.id)
             machines.remove(useless)
-        return next_steps([self._as_spare(machine) for machine in machines], goal)
+        steps = next_steps([self._as_spare(machine) for machine in machines], goal)
+        return self._filling.possible(steps, {each.id: each for each in machines}, kinds)
 
     def _stage(self, machine: Instance) -> str:
         return "ready" if self._fleet.spares.is_ready(machine) else machine.state
@@ -174,76 +177,32 @@ class Keeper:
             spares.withhold(instance_id)
 
     async def _carry_out(self, steps: Steps, kinds: tuple[LaunchSpec, ...]) -> None:
-        self._fleet.admission.for_pool = steps.launch + len(steps.start)
-        try:
-            await asyncio.gather(
-                *(self._switch(self._fleet.stop, instance_id) for instance_id in steps.stop),
-                *(self._switch(self._fleet.start, instance_id) for instance_id in steps.start),
-                self._refill(steps.launch, kinds),
-            )
-        finally:
-            self._fleet.admission.for_pool = 0
+        await asyncio.gather(
+            *(self._stop(instance_id) for instance_id in steps.stop),
+            self._start(steps.start),
+            self._filling.launch(steps.launch, kinds),
+        )
 
-    async def _switch(self, how: Callable[[str], Awaitable[None]], instance_id: str) -> None:
+    async def _stop(self, instance_id: str) -> None:
         try:
-            await how(instance_id)
+            await self._fleet.stop(instance_id)
         except EC2Error as error:
-            self._complain(f"Spare {instance_id} stays as it is for now: {error}")
+            self._complain(f"Spares run on for now: {error.action}: {error.code}: {error.message}")
         finally:
             self._fleet.spares.keep(instance_id)
+
+    async def _start(self, instance_ids: tuple[str, ...]) -> None:
+        try:
+            await self._filling.start(instance_ids)
+        finally:
+            for instance_id in instance_ids:
+                self._fleet.spares.keep(instance_id)
 
     async def _look_closer(self, goal: Aim) -> None:
         """While machines boot, listings come often and not only when a login waits."""
         stages = {machine.state for machine in self._spares()}
         if "pending" in stages or (goal.stopped and "stopping" in stages):
             await self._fleet.view.next_listing()
-
-    # -- refilling
-
-    async def _refill(self, count: int, kinds: tuple[LaunchSpec, ...]) -> None:
-        kinds = tuple(kind for kind in kinds if not self._is_refused(kind))
-        if not count or not kinds or self._is_paused():
-            return
-        if self._watch.dead_boots >= _DEAD_BOOTS:
-            self._watch.dead_boots -= 1  # one try after each pause
-            self._pause(f"{_DEAD_BOOTS} new machines in a row did not come up")
-            return
-        try:
-            await self._launch(count, kinds)
-        except EC2Error as error:
-            # Where no answer came the machines may have, and the same token finds them.
-            self._attempt += not isinstance(error, EC2Unreachable)
-            self._pause(str(error))
-        else:
-            self._pause_seconds, self._complaint = 0.0, ""
-
-    async def _launch(self, count: int, kinds: tuple[LaunchSpec, ...]) -> None:
-        first, *others = kinds
-        try:
-            launched = await launch_spares(self._fleet, first, count, self._token(first))
-        except NoCapacity:
-            if not others:
-                raise
-            await self._launch(count, tuple(others))
-        else:
-            self._attempt += not launched
-            log.info("Launched %d of %d spares", len(launched), count)
-
-    def _is_refused(self, kind: LaunchSpec) -> bool:
-        return self._fleet.capacity.is_refused(kind.instance_type, kind.zone)
-
-    def _token(self, kind: LaunchSpec) -> str:
-        known = [machine.id for machine in self._fleet.view.all()]
-        return refill_token(self._fleet.cluster, kind.shape, known, self._attempt)
-
-    def _is_paused(self) -> bool:
-        return self._not_before is not None and self._now() < self._not_before
-
-    def _pause(self, why: str) -> None:
-        longer = max(2 * self._pause_seconds, _FIRST_PAUSE_SECONDS)
-        self._pause_seconds = min(longer, _LONGEST_PAUSE_SECONDS)
-        self._not_before = self._now() + timedelta(seconds=self._pause_seconds)
-        self._complain(f"The pool cannot be filled now and is tried again later: {why}")
 
     def _complain(self, message: str) -> None:
         """Once, until something else is wrong or all is well again."""

@@ -8,7 +8,7 @@ from cloudjhub.config import ClusterConfig
 from cloudjhub.errors import MachineNotAnswering
 from cloudjhub.fleet.admission import Limit
 from cloudjhub.fleet.upkeep import Upkeep
-from cloudjhub.launch_spec import launch_spec
+from cloudjhub.launch_spec import launch_kinds, launch_spec
 from cloudjhub.pool.keeper import Keeper, Surroundings
 from cloudjhub.pool.watch import Questions
 
@@ -20,6 +20,7 @@ class Pool:
         self.fleet, self.ec2 = fleet, ec2
         self._values, self._image = values, image
         self._now = datetime.now(timezone.utc)
+        self.zones: dict[str, str] = {}
         self.deaf: set[str] = set()
         self.slow: set[str] = set()
         self.keys: dict[str, str] = {}
@@ -54,8 +55,7 @@ class Pool:
 
     async def _kinds(self, config):
         image = replace(self._image, id=config.worker_ami)
-        types = config.worker_instance_types
-        return tuple(launch_spec(config, image, instance_type=each) for each in types)
+        return launch_kinds(config, image, self.zones)
 
     async def _prepare(self, machine, key):
         await asyncio.sleep(0)
