@@ -6,6 +6,7 @@ move it they were made. A copy of an attempt that was given up is never taken fo
 
 from typing import Any
 
+from cloudjhub import homes
 from cloudjhub.ec2_values import Snapshot, Tags, Volume, tag_list
 from cloudjhub.naming import (
     COPY_OF_TAG,
@@ -22,13 +23,8 @@ _RESERVED = "aws:"  # tags that only AWS may write
 
 def is_copy_of(tags: Tags, home: Volume) -> bool:
     """Whether something with these tags is a copy of the home, of the attempt now under way."""
-    attempt = home.tags.get(MOVING_TAG)
-    return attempt is not None and marks(home.id, attempt).items() <= tags.items()
-
-
-def marks(home_id: str, attempt: str) -> Tags:
-    """What says which home and which attempt something is of."""
-    return {COPY_OF_TAG: home_id, MOVING_TAG: attempt}
+    attempt = homes.attempt_of(home)
+    return attempt is not None and homes.copy_marks(home.id, attempt).items() <= tags.items()
 
 
 def snapshot_arguments(cluster: str, home: Volume, attempt: str) -> dict[str, Any]:
@@ -37,7 +33,7 @@ def snapshot_arguments(cluster: str, home: Volume, attempt: str) -> dict[str, An
         **_inherited(home),
         ROLE_TAG: HOME_MOVE_ROLE,
         NAME_TAG: resource_name(cluster, HOME_MOVE_ROLE),
-        **marks(home.id, attempt),
+        **homes.copy_marks(home.id, attempt),
     }
     return {
         "VolumeId": home.id,
@@ -48,7 +44,7 @@ def snapshot_arguments(cluster: str, home: Volume, attempt: str) -> dict[str, An
 
 def volume_arguments(home: Volume, snapshot: Snapshot, zone: str, attempt: str) -> dict[str, Any]:
     """CreateVolume of the home's copy. The same attempt in the same zone gives the same volume."""
-    tags = {**_inherited(home), **marks(home.id, attempt)}
+    tags = {**_inherited(home), **homes.copy_marks(home.id, attempt)}
     return {
         "SnapshotId": snapshot.id,
         "AvailabilityZone": zone,

@@ -38,6 +38,7 @@ _BY_CODE: dict[str, tuple[type[errors.EC2Error], str]] = {
     "InvalidInstanceID.NotFound": (errors.NotFound, "EC2 does not know this machine."),
     "InvalidInstanceID.Malformed": (errors.NotFound, "EC2 does not know this machine."),
     "InvalidVolume.NotFound": (errors.NotFound, "EC2 does not know this volume."),
+    "InvalidSnapshot.NotFound": (errors.NotFound, "EC2 does not know this snapshot."),
     "IncorrectInstanceState": (errors.WrongState, "The machine is busy changing its state."),
     "IncorrectState": (errors.WrongState, "The machine or its disk is busy changing its state."),
     "VolumeInUse": (errors.WrongState, "The home volume is still attached elsewhere."),

@@ -63,9 +63,9 @@ async def _attach(fleet: Fleet, home: Volume, machine: Instance) -> None:
 async def _one_step(fleet: Fleet, home: Volume, machine: Instance) -> None:
     try:
         if home.state == "available":
-            if MOVING_TAG in home.tags:
-                # What was copied until now will not be all of it any more.
-                await fleet.untag([home.id], [MOVING_TAG])
+            # What was copied until now will not be all of it any more. Whatever the listing shows:
+            # the mark may be younger.
+            await fleet.untag([home.id], [MOVING_TAG])
             await fleet.attach(home.id, machine.id, HOME_DEVICE)
             log.info("Attached home %s to %s", home.id, machine.id)
         elif home.attached_to not in (None, machine.id) and _is_off(fleet, home.attached_to):

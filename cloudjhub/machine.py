@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 _MOST_TURNS = 12  # state changes a start follows before it gives up
 _LISTING_LAG_SECONDS = 10.0  # how long a listing may still say "stopped" after a start was accepted
 _PROBE_SECONDS = 0.1
+_NO_NEW_VERSION = "The new version cannot be had just now; you get the machine you had."
+_NOT_MOVED = "Your files could not be moved just now; they stay, and you get the machine you had."
 
 
 class Machine:
@@ -218,7 +220,7 @@ class Machine:
         try:
             await self._taken_over_by_another(old, plan)
         except CloudJHubError as error:
-            await self._keep(old, error)
+            await self._keep(old, error, _NO_NEW_VERSION)
             return False
         return True
 
@@ -252,14 +254,15 @@ class Machine:
         assert self.replaces is not None
         old, blank = self.replaces, self._power.launched_id
         self._id, self._power = old.id, Power(self._fleet, self._plan, self._report)
+        why = _NO_NEW_VERSION if self.move is None else _NOT_MOVED
         self.replaces = self.move = None
         await self._end_blank(blank)
-        await self._keep(old, error)
+        await self._keep(old, error, why)
         return await self._brought_up(self._present())
 
-    async def _keep(self, old: Instance, error: CloudJHubError) -> None:
+    async def _keep(self, old: Instance, error: CloudJHubError, why: str) -> None:
         log.error("%s keeps the old machine %s: %s", self._owner, old.id, error)
-        self._report.note("The new version cannot be had just now; you get the machine you had.")
+        self._report.note(why)
         self._plan = replace(self._plan, outdated=never, moving=Terms())
 
     async def _end_blank(self, new_id: str | None) -> None:

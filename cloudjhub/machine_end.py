@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from cloudjhub import remains
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import NotFound, TimedOut, WrongState
 from cloudjhub.fleet import Fleet
@@ -64,10 +65,11 @@ async def remove_for_ever(fleet: Fleet, owner: Owner) -> None:
     deadline = time.monotonic() + _DETACH_SECONDS
     while homes := [home for home in await fleet.volumes_of(owner) if home.state != "deleting"]:
         for home in homes:
-            if home.state == "available":
+            if home.state in ("available", "error"):
                 log.warning("Deleting the home %s of %s for ever", home.id, owner)
                 with suppress(NotFound):
                     await fleet.delete_volume(home)
         if time.monotonic() > deadline:
             raise TimedOut(f"The homes of {owner} are still attached: {[h.id for h in homes]}.")
         await asyncio.sleep(1.0)
+    await remains.tidy(fleet, owner)

@@ -20,15 +20,16 @@ from cloudjhub.errors import (
     WrongState,
 )
 from cloudjhub.fleet import Fleet
+from cloudjhub.fleet.launches import goes_on
 from cloudjhub.launch_spec import LaunchSpec
 from cloudjhub.machine_plan import Plan
+from cloudjhub.naming import MOVING_TAG
 from cloudjhub.progress import StartReport
 from cloudjhub.relocation import held_up
 
 log = logging.getLogger(__name__)
 
 _MOST_STARTS = 3  # times a start powers the machine on before it gives up
-_NOT_OFFERED = "Unsupported"  # EC2's word for a zone that does not have the type at all
 #: What is wrong with a change of type is not the type
 _NOT_OF_THE_TYPE = (EC2Unreachable, NotFound, WrongState)
 
@@ -88,7 +89,20 @@ class Power:
                 "was before it moved.",
                 action="DescribeVolumes",
             )
+        if volumes:
+            raise self._only_copies(volumes[-1])
         return None
+
+    def _only_copies(self, copy: Volume) -> EC2Error:
+        error = BadLaunch(
+            f"Your home is missing; {copy.id} is a copy of it that was never used.",
+            action="DescribeVolumes",
+        )
+        error.remedy = (
+            "Ask your administrator: where nothing newer is to be had, the copy is the home once "
+            f"its tag {MOVING_TAG} is removed."
+        )
+        return error
 
     async def _beside(self, home: Volume, kinds: list[LaunchSpec]) -> Instance:
         """A machine in the home's zone; where there is none and the home may move, elsewhere."""
@@ -138,7 +152,7 @@ class Power:
                 try:
                     return await self._fleet.launch(spec, self._plan.owner)
                 except EC2Error as error:
-                    if not self._goes_on(spec, error, kinds[0]):
+                    if not goes_on(self._fleet.capacity, spec, error, kinds[0]):
                         raise
                     refusals.append(error)
                     if isinstance(error, NoFreeAddress):
@@ -166,18 +180,6 @@ class Power:
                     yield kind
                 if not last_resort:
                     passed.append(kind)
-
-    def _goes_on(self, kind: LaunchSpec, error: EC2Error, first: LaunchSpec) -> bool:
-        """Whether another kind may do better after this refusal."""
-        if isinstance(error, NoCapacity | NoFreeAddress):
-            return True
-        if error.code == _NOT_OFFERED:
-            self._fleet.capacity.refused(*kind.kind)
-            return True
-        if isinstance(error, BadLaunch) and kind != first:
-            log.error("%s cannot stand in for %s: %s", kind.kind, first.kind, error)
-            return True
-        return False
 
     def _none_of(self, kinds: list[Kind], errors: list[EC2Error]) -> EC2Error:
         if errors and all(isinstance(error, NoFreeAddress) for error in errors):

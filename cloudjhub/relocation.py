@@ -12,16 +12,23 @@ import logging
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Literal
 
 from cloudjhub import homes
 from cloudjhub.copy_spec import is_copy_of
 from cloudjhub.ec2_values import HOME_DEVICE, Snapshot, Volume
-from cloudjhub.errors import EC2Error, HomeHeldUp, NoCapacity, NotFound, TimedOut, WrongState
+from cloudjhub.errors import (
+    EC2Error,
+    HomeHeldUp,
+    NoCapacity,
+    NotFound,
+    TimedOut,
+    WrongState,
+)
 from cloudjhub.fleet import Fleet
-from cloudjhub.naming import COPY_OF_TAG, MOVING_TAG, SUPERSEDED_TAG, Owner
+from cloudjhub.naming import MOVING_TAG, SUPERSEDED_TAG
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +41,12 @@ STAYS = (
 _LET_GO_SECONDS = 300.0
 _COPY_SECONDS = 6 * 3600.0  # a start gives up long before; the next one goes on
 _LOOK_SECONDS = 1.0
+_MOST_UNSEEN = 60  # listings in a row that may not show yet what was just made
+_OTHER_ARGUMENTS = "IdempotentParameterMismatch"  # size or tags of the home are not as they were
+
+
+class CopyFailed(TimedOut):
+    """What was begun in this attempt will never be a complete copy."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class Terms:
     def allow(self, home: Volume) -> bool:
         """Whether the home may be moved now. A move that was begun was agreed to then."""
         if self.rule == "ask":
-            return self.agreed or MOVING_TAG in home.tags
+            return self.agreed or homes.attempt_of(home) is not None
         return self.rule == "always"
 
 
@@ -88,19 +101,26 @@ def held_up(refusal: EC2Error, home: Volume, terms: Terms, zones: set[str]) -> E
 
 
 async def copied(fleet: Fleet, home: Volume, zone: str) -> Move:
-    """A complete copy of the home in the zone. Its machine must be off. EC2Error, TimedOut."""
+    """A complete copy of the home in the zone. Its machine must be off. EC2Error, TimedOut.
+
+    A copy that comes to nothing is begun once more, as another attempt.
+    """
+    fleet.copies.traces[home.id] = home.tags
     home = await _let_go(fleet, home)
-    attempt = home.tags.get(MOVING_TAG)
-    if attempt is None:
-        attempt = uuid.uuid4().hex[:12]
-        await fleet.tag([home.id], {MOVING_TAG: attempt})
-        home.tags[MOVING_TAG] = attempt
+    if homes.attempt_of(home) is None:
+        await _begin(fleet, home)
+    attempt = homes.attempt_of(home)
     log.info("Moving the home %s from %s to %s, attempt %s", home.id, home.zone, zone, attempt)
-    copy = await _copy_in(fleet, home, zone)
-    if copy is None:
-        snapshot = await _complete_snapshot(fleet, home, attempt)
-        copy = await fleet.copies.volume(home, snapshot, zone, attempt)
-    return Move(home, await _available(fleet, copy))
+    try:
+        return Move(home, await _complete_copy(fleet, home, zone))
+    except CopyFailed as error:
+        log.warning("%s Begun again.", error.message)
+        await _begin(fleet, home)
+    try:
+        return Move(home, await _complete_copy(fleet, home, zone))
+    except CopyFailed:
+        await _begin(fleet, home)  # for the next start, which was agreed to as this one was
+        raise
 
 
 async def take_effect(fleet: Fleet, move: Move) -> None:
@@ -108,6 +128,7 @@ async def take_effect(fleet: Fleet, move: Move) -> None:
     today = datetime.now(timezone.utc).date().isoformat()
     value = homes.superseded_value(today, move.copy.id)
     await fleet.tag([move.home.id], {SUPERSEDED_TAG: value})
+    await fleet.untag([move.copy.id], [MOVING_TAG])
     log.warning(
         "The home %s in %s has moved: it is %s in %s now. The old volume stays until somebody "
         "deletes it",
@@ -118,39 +139,21 @@ async def take_effect(fleet: Fleet, move: Move) -> None:
     )
 
 
-async def tidy(fleet: Fleet, owner: Owner) -> None:
-    """Remove snapshots and unused copies of moves that are over. What fails is left for the next.
-
-    A copy goes only while the volume it was made from is there.
-    """
-    try:
-        volumes = {volume.id: volume for volume in await fleet.volumes()}
-        for snapshot in await fleet.copies.snapshots():
-            if _is_over(volumes.get(snapshot.volume_id), snapshot.tags):
-                await fleet.copies.delete_snapshot(snapshot)
-        counting = {home.id for home in await fleet.homes_of(owner)}
-        for volume in await fleet.volumes_of(owner):
-            original = volumes.get(volume.tags.get(COPY_OF_TAG, ""))
-            was_never_home = volume.id not in counting and SUPERSEDED_TAG not in volume.tags
-            if original is None or volume.state != "available" or not was_never_home:
-                continue
-            if _is_over(original, volume.tags):
-                log.info("Deleting %s, an unused copy of %s", volume.id, original.id)
-                await fleet.delete_volume(volume)
-    except EC2Error as error:
-        log.warning("Left-overs of moves are removed after the next one: %s", error)
-
-
-def _is_over(original: Volume | None, marks: dict[str, str]) -> bool:
-    """Whether what has these marks is of no use to a move any more."""
-    if original is None or homes.superseded_by(original) is not None:
-        return True
-    return original.tags.get(MOVING_TAG) != marks.get(MOVING_TAG)
+async def _begin(fleet: Fleet, home: Volume) -> None:
+    """Mark the home with a new attempt: what was copied in an earlier one is never used."""
+    attempt = uuid.uuid4().hex[:12]
+    await fleet.tag([home.id], {MOVING_TAG: attempt})
+    home.tags[MOVING_TAG] = attempt
 
 
 async def _let_go(fleet: Fleet, home: Volume) -> Volume:
-    """The home at no machine: what is copied then is all there is, and nobody adds to it."""
+    """The home at no machine: what is copied then is all there is, and nobody adds to it.
+
+    One that was at a machine has no mark of an attempt: it is of a time before it was there, if
+    a listing still shows one.
+    """
     deadline = time.monotonic() + _LET_GO_SECONDS
+    was_at_a_machine = home.state != "available"
     while home.state != "available":
         holder = fleet.view.get(home.attached_to or "")
         if holder is not None and holder.state == "stopped":
@@ -160,7 +163,19 @@ async def _let_go(fleet: Fleet, home: Volume) -> Volume:
             raise TimedOut(f"Your files ({home.id}) are still in use at {home.attached_to}.")
         await asyncio.sleep(_LOOK_SECONDS)
         home = _found(await fleet.volumes(), home)
-    return home
+    tags = dict(home.tags)
+    if was_at_a_machine:
+        tags.pop(MOVING_TAG, None)
+    return replace(home, tags=tags)
+
+
+async def _complete_copy(fleet: Fleet, home: Volume, zone: str) -> Volume:
+    """The copy of the attempt under way, whatever of it there is already."""
+    copy = await _copy_in(fleet, home, zone)
+    if copy is None:
+        snapshot = await _complete_snapshot(fleet, home)
+        copy = await _copy_from(fleet, snapshot, home, zone)
+    return await _available(fleet, copy)
 
 
 async def _copy_in(fleet: Fleet, home: Volume, zone: str) -> Volume | None:
@@ -172,16 +187,27 @@ async def _copy_in(fleet: Fleet, home: Volume, zone: str) -> Volume | None:
     return None
 
 
-async def _complete_snapshot(fleet: Fleet, home: Volume, attempt: str) -> Snapshot:
-    deadline = time.monotonic() + _COPY_SECONDS
+async def _copy_from(fleet: Fleet, snapshot: Snapshot, home: Volume, zone: str) -> Volume:
+    try:
+        return await fleet.copies.volume(home, snapshot, zone, home.tags[MOVING_TAG])
+    except NotFound as error:
+        raise CopyFailed(f"The copy of your files (snapshot {snapshot.id}) is gone.") from error
+    except EC2Error as error:
+        if error.code != _OTHER_ARGUMENTS:
+            raise
+        raise CopyFailed(f"Your home {home.id} was changed while it was copied.") from error
+
+
+async def _complete_snapshot(fleet: Fleet, home: Volume) -> Snapshot:
+    deadline, unseen = time.monotonic() + _COPY_SECONDS, 0
     snapshot = await _begun_snapshot(fleet, home)
     if snapshot is None:
-        snapshot = await fleet.copies.snapshot(home, attempt)
+        snapshot = await fleet.copies.snapshot(home, home.tags[MOVING_TAG])
     while snapshot.state != "completed":
-        if snapshot.state == "error" or time.monotonic() > deadline:
-            raise TimedOut(f"EC2 could not copy your files (snapshot {snapshot.id}).")
+        _must_go_on(f"snapshot {snapshot.id}", snapshot.state, unseen, deadline)
         await asyncio.sleep(_LOOK_SECONDS)
         listed = {each.id: each for each in await fleet.copies.snapshots()}
+        unseen = 0 if snapshot.id in listed else unseen + 1
         snapshot = listed.get(snapshot.id, snapshot)
     return snapshot
 
@@ -194,22 +220,30 @@ async def _begun_snapshot(fleet: Fleet, home: Volume) -> Snapshot | None:
 
 
 async def _available(fleet: Fleet, copy: Volume) -> Volume:
-    deadline = time.monotonic() + _COPY_SECONDS
+    deadline, unseen = time.monotonic() + _COPY_SECONDS, 0
     while copy.state != "available":
-        if copy.state == "error" or time.monotonic() > deadline:
-            raise TimedOut(f"EC2 could not copy your files (volume {copy.id}).")
+        _must_go_on(f"volume {copy.id}", copy.state, unseen, deadline)
         await asyncio.sleep(_LOOK_SECONDS)
-        copy = _found(await fleet.volumes(), copy, patient=True)
+        listed = {each.id: each for each in await fleet.volumes()}
+        unseen = 0 if copy.id in listed else unseen + 1
+        copy = listed.get(copy.id, copy)
     return copy
 
 
-def _found(volumes: list[Volume], wanted: Volume, *, patient: bool = False) -> Volume:
-    """The volume as listed now; ``patient``: it is too new to be missed."""
+def _must_go_on(what: str, state: str, unseen: int, deadline: float) -> None:
+    """Raise unless the copy can still become complete. ``unseen``: listings without it."""
+    if state == "error":
+        raise CopyFailed(f"EC2 could not copy your files ({what}).")
+    if unseen > _MOST_UNSEEN:
+        raise CopyFailed(f"The copy of your files ({what}) is gone.")
+    if time.monotonic() > deadline:
+        raise TimedOut(f"EC2 has not copied your files in time ({what}).")
+
+
+def _found(volumes: list[Volume], wanted: Volume) -> Volume:
     for volume in volumes:
         if volume.id == wanted.id:
             return volume
-    if patient:
-        return wanted
     raise NotFound(
         f"The home volume {wanted.id} has vanished.", action="DescribeVolumes", code="vanished"
     )

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cloudjhub import notebook, progress, relocation, remote, renewal
+from cloudjhub import notebook, progress, relocation, remains, remote, renewal
 from cloudjhub.cluster import Cluster
 from cloudjhub.config import ClusterConfig
 from cloudjhub.ec2_values import Instance
@@ -113,8 +113,7 @@ class ServerStart:
                 commit(instance, session.fingerprint)
                 running = await self._serve(config, fleet, instance, session, must_be=home)
                 await renewal.end_replaced(fleet, owner)
-                if machine.move is not None:
-                    await relocation.tidy(fleet, owner)
+                await remains.tidy_if_due(fleet, owner)
                 return running
             finally:
                 # In a thread: closing waits for the connection's own thread.

@@ -128,13 +128,14 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         return f"http://{running.instance.private_ip}:{running.port}"
 
     async def _start(self) -> Running:
+        asked = self._options_of_this_start()  # first, as what follows may fail
         if self.internal_ssl:
             raise ConfigError(
                 ["JupyterHub.internal_ssl: certificates do not reach the machines yet; set it off."]
             )
         config = self.cluster.config()
         self._server_port = config.notebook_port
-        chosen = self._options()
+        chosen = options.checked(asked, config)
         wanted = Wanted(
             owner=self.owner,
             instance_type=chosen.instance_type,
@@ -164,21 +165,20 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         shown = SpawnException(
             error.advice, reason=type(error).__name__, log_message=str(error), status_code=503
         )
-        # The progress page and the options form read this attribute and not the exception's
-        # message (jupyterhub/utils.py, format_exception).
+        # What pages show, not the exception's message (jupyterhub/utils.py, format_exception).
         shown.jupyterhub_message = error.advice
         if isinstance(error, HomeHeldUp):
             page = url_path_join(self.hub.base_url, "spawn", self.user.escaped_name, self.name)
             shown.jupyterhub_html_message = options.offer_to_move(error, page, self.user_options)
         return shown
 
-    def _options(self) -> options.Options:
-        """What was asked for, checked. Agreeing to a move is not kept for later starts."""
+    def _options_of_this_start(self) -> dict[str, Any]:
+        """What was asked for, unchecked. Agreeing to a move is not kept for later starts."""
         asked, kept = self.user_options, options.for_later(self.user_options)
         if kept != asked:
             self.user_options = self.orm_spawner.user_options = kept
             self.user.db.commit()
-        return options.checked(asked, self.cluster.config())
+        return asked
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """What has happened and what happens, from the beginning, for each page that asks."""

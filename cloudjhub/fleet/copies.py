@@ -5,18 +5,24 @@ from typing import Any
 
 from cloudjhub.copy_spec import snapshot_arguments, volume_arguments
 from cloudjhub.ec2 import EC2
-from cloudjhub.ec2_values import Snapshot, Volume
-from cloudjhub.errors import EC2Unreachable, NotFound
+from cloudjhub.ec2_values import Snapshot, Tags, Volume
+from cloudjhub.errors import EC2Unreachable, NotFound, PolicyRefuses
 from cloudjhub.fleet.calls import Calls
 from cloudjhub.fleet.shared_read import SharedRead
 
 
 class Copies:
-    """What EC2 is asked for while a home moves."""
+    """What EC2 is asked for while a home moves.
+
+    ``traces``: owners' tags, by the id of what says that their moves may have left something.
+    ``looked``: whether EC2 was asked for what earlier hubs left.
+    """
 
     def __init__(self, ec2: EC2, calls: Calls):
         self._ec2 = ec2
         self._calls = calls
+        self.traces: dict[str, Tags] = {}
+        self.looked = False
         self._snapshots: SharedRead[list[Snapshot]] = SharedRead(
             lambda: self._calls.once("DescribeSnapshots", self._ec2.snapshots)
         )
@@ -37,8 +43,12 @@ class Copies:
 
     async def delete_snapshot(self, snapshot: Snapshot) -> None:
         """DeleteSnapshot; of one that is gone: done."""
-        with suppress(NotFound):
-            await self._calls.once("DeleteSnapshot", self._ec2.delete_snapshot, snapshot.id)
+        try:
+            with suppress(NotFound):
+                await self._calls.once("DeleteSnapshot", self._ec2.delete_snapshot, snapshot.id)
+        except PolicyRefuses:
+            if snapshot.id in {each.id for each in await self.snapshots()}:
+                raise
 
     async def _patiently(self, action: str, *call: Any) -> Any:
         # Of a snapshot that is too new to be known everywhere, too.

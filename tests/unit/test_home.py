@@ -1,13 +1,14 @@
 """The home volume comes to the machine its owner works on."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from cloudjhub import home as home_module
 from cloudjhub.errors import NotFound, TimedOut
 from cloudjhub.home import home_volume_of
-from cloudjhub.naming import Owner, owner_tags
+from cloudjhub.naming import MOVING_TAG, Owner, owner_tags
 from cloudjhub.progress import StartReport, UsualTimes
 
 ADA, BOB = Owner("ada"), Owner("bob")
@@ -50,6 +51,22 @@ async def test_the_owners_free_home_is_attached(ec2, home_of):
     home, machine = ec2.add_disk(tags=owner_tags(ADA)), ec2.add(tags=owner_tags(ADA))
     assert await home_of(machine) == home.id
     assert ec2.made("attach") == [(home.id, machine.id, "/dev/sdf")]
+
+
+async def test_the_mark_of_a_move_goes_though_a_listing_does_not_show_it_yet(ec2, home_of):
+    home = ec2.add_disk(tags=owner_tags(ADA) | {MOVING_TAG: "a1"})
+    listed, actual = ec2.volumes, ec2.disks[home.id]
+
+    def lagging():
+        volumes = listed()
+        before = replace(actual, tags=owner_tags(ADA))
+        return volumes if ec2.count("attach") else [before]
+
+    ec2.volumes = lagging
+    machine = ec2.add(tags=owner_tags(ADA))
+    assert await home_of(machine) == home.id
+    assert ec2.disks[home.id].attached_to == machine.id
+    assert MOVING_TAG not in ec2.disks[home.id].tags
 
 
 async def test_a_home_is_taken_from_a_machine_that_is_off(ec2, home_of):

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 from unit.worlds import ADA, TYPES, World, homes_asked_for, quick_plan
 
+from cloudjhub import ec2_errors, homes, relocation, remains, renewal
 from cloudjhub import home as home_module
-from cloudjhub import homes, relocation, renewal
 from cloudjhub import machine as machine_module
-from cloudjhub.errors import BadLaunch, HomeHeldUp, NoCapacity, TimedOut
+from cloudjhub.copy_spec import snapshot_arguments
+from cloudjhub.errors import BadLaunch, HomeHeldUp, LoginRefused, NoCapacity, TimedOut
 from cloudjhub.fleet import Fleet
+from cloudjhub.fleet import calls as calls_module
 from cloudjhub.home import home_volume_of
 from cloudjhub.launch_spec import types_to_start
 from cloudjhub.machine_end import remove_for_ever
@@ -52,6 +54,7 @@ MOVE = (
     "tag retired",
     "untag user",
     "tag superseded",
+    "untag moving",
     "tag user",
     "untag moving",
     "attach",
@@ -123,8 +126,7 @@ class Hubs:
             volume = await home_volume_of(fleet, new, ADA, world.report, must_be)
             assert must_be in (None, volume)
             await renewal.end_replaced(fleet, ADA)
-            if machine.move is not None:
-                await relocation.tidy(fleet, ADA)
+            await remains.tidy_if_due(fleet, ADA)
             return self.ec2.machines[new.id]
         finally:
             machine.release()
@@ -233,6 +235,7 @@ async def test_killed_at_any_write_and_started_again_it_is_one_home_with_everyth
     assert len(hubs.up()) <= 1
     await hubs.start()
     moved_whole(hubs)
+    assert not hubs.ec2.copies and len(hubs.volumes()) == 2
 
 
 @EACH_WRITE
@@ -257,6 +260,8 @@ async def test_killed_at_any_write_the_zone_has_machines_again_and_what_is_writt
     (machine,) = hubs.owned()
     assert hubs.the_home().attached_to == machine.id
     assert not any(homes_asked_for(hubs.ec2))
+    assert not hubs.ec2.copies
+    assert not any(homes.is_on_its_way(volume.tags) for volume in hubs.volumes())
 
 
 async def test_it_moves_back_and_forth(hubs):
@@ -340,6 +345,104 @@ async def test_a_snapshot_that_fails_leaves_everything_as_it_was(hubs):
     moved_whole(hubs)
 
 
+async def test_a_snapshot_that_vanishes_is_made_again(hubs):
+    made = hubs.ec2.create_snapshot
+
+    def vanishing(arguments):
+        snapshot = made(arguments)
+        if hubs.done.count("create_snapshot") == 1:
+            del hubs.ec2.copies[snapshot.id]
+        return snapshot
+
+    hubs.ec2.create_snapshot = vanishing
+    await hubs.start()
+    moved_whole(hubs)
+    assert hubs.done.count("create_snapshot") == 2
+
+
+def spoil_copies(ec2, spoilt: set[str], how) -> None:
+    """Of the same token the same volume, as EC2 does; of the first token what ``how`` makes."""
+    made, of_token = ec2.create_volume, {}
+
+    def create(arguments):
+        token = arguments["ClientToken"]
+        if token not in of_token:
+            of_token[token] = made(arguments)
+            if not spoilt:
+                spoilt.add(token)
+                how(of_token[token].id)
+        return of_token[token]
+
+    ec2.create_volume = create
+
+
+async def test_a_copy_that_fails_is_made_again_under_another_token(hubs):
+    disks = hubs.ec2.disks
+
+    def fail(volume_id):
+        disks[volume_id] = replace(disks[volume_id], state="error")
+
+    spoilt: set[str] = set()
+    spoil_copies(hubs.ec2, spoilt, fail)
+    await hubs.start()
+    moved_whole(hubs)
+    assert spoilt and len(hubs.volumes()) == 2
+
+
+async def test_a_copy_that_vanishes_is_made_again(hubs):
+    spoilt: set[str] = set()
+    spoil_copies(hubs.ec2, spoilt, hubs.ec2.disks.pop)
+    await hubs.start()
+    moved_whole(hubs)
+    assert spoilt
+
+
+@pytest.mark.parametrize("code", ["IdempotentParameterMismatch", "InvalidSnapshot.NotFound"])
+async def test_an_attempt_that_ec2_refuses_to_go_on_with_is_begun_again(hubs, code, monkeypatch):
+    monkeypatch.setattr(calls_module, "_PATIENCE_SECONDS", 0.0)
+    hubs.kill_at(MOVE.index("create_volume"), after=True)
+    with pytest.raises(Killed):
+        await hubs.start()
+    (copy,) = (v.id for v in hubs.volumes() if v.id != hubs.old_home)
+    del hubs.ec2.disks[copy]
+    error = ec2_errors.from_code("CreateVolume", code, "No.", "r")
+    refusing = hubs.ec2.create_volume
+
+    def refuse(arguments):
+        if arguments["ClientToken"] == first:
+            raise error
+        return refusing(arguments)
+
+    (first,) = (each["ClientToken"] for (each,) in hubs.ec2.made("create-volume"))
+    hubs.ec2.create_volume = refuse
+    await hubs.start()
+    moved_whole(hubs)
+
+
+async def test_two_attempts_that_fail_are_told_and_the_next_start_begins_another(hubs):
+    made = hubs.ec2.create_snapshot
+    hubs.ec2.create_snapshot = lambda arguments: replace(made(arguments), state="error")
+    with pytest.raises(TimedOut, match="could not copy your files"):
+        await hubs.start(Terms("ask", agreed=True))
+    hubs.ec2.create_snapshot = made
+    await hubs.start(Terms("ask"))
+    moved_whole(hubs)
+    attempts = [tags[MOVING_TAG] for _, tags in hubs.ec2.made("tag") if MOVING_TAG in tags]
+    assert len(set(attempts)) == 3
+
+
+async def test_a_mark_of_a_time_before_the_home_was_at_a_machine_brings_nothing_old_back(hubs):
+    old = hubs.ec2.disks[hubs.old_home]
+    hubs.ec2.disks[old.id] = replace(old, tags={**old.tags, MOVING_TAG: "a1"})
+    snapshot = hubs.ec2.create_snapshot(
+        snapshot_arguments(hubs.ec2.cluster, hubs.ec2.disks[old.id], "a1")
+    )
+    hubs.ec2.contents[snapshot.id] = "a draft of a thesis"
+    hubs.ec2.snapshots()
+    await hubs.start()
+    moved_whole(hubs)
+
+
 async def test_a_new_machine_that_stays_silent_moves_nothing(hubs, monkeypatch):
     async def silent(self, instance):
         self.clock.ahead += 1.0
@@ -383,6 +486,33 @@ async def test_a_home_that_moved_and_is_gone_is_never_replaced_by_an_empty_one(h
     with pytest.raises(BadLaunch, match=f"is missing; {hubs.old_home} is what it was"):
         await hubs.start()
     assert not any(homes_asked_for(hubs.ec2))
+
+
+async def test_a_copy_that_was_never_used_is_neither_the_home_nor_replaced_by_an_empty_one(hubs):
+    del hubs.ec2.disks[hubs.old_home]
+    hubs.ec2.change(hubs.old_machine, state="terminated")
+    tags = owner_tags(ADA) | homes.copy_marks(hubs.old_home, "a1")
+    copy = hubs.ec2.add_disk(tags=tags, zone="y")
+    with pytest.raises(BadLaunch, match=f"missing; {copy.id} is a copy of it") as refused:
+        await hubs.start()
+    assert MOVING_TAG in refused.value.remedy and not any(homes_asked_for(hubs.ec2))
+    hubs.ec2.untag([copy.id], [MOVING_TAG])
+    assert (await hubs.start()).home_volume_id == copy.id
+
+
+async def test_a_new_machine_that_lets_nobody_in_is_told_as_a_move_that_was_not_made(hubs, world):
+    fleet, ec2 = world.fleet, hubs.ec2
+    plan = replace(world.plan, types=lambda present: TYPES, moving=ALWAYS)
+    start = World(fleet, ec2, replace(plan, kinds=quick_plan(hubs.config, hubs.image).kinds), None)
+    fleet._calls.limits = Unlimited()
+    assert (await start.start(hubs.old_machine)).zone == "y" and start.machine.move is not None
+    with pytest.raises(NoCapacity, match="in zone z just now"):
+        await start.machine.back_to_old(LoginRefused("No."))
+    assert hubs.the_home().id == hubs.old_home and not hubs.up()
+    said = [event["message"] for event in start.report._events]
+    assert any("files could not be moved just now" in text for text in said)
+    assert not any("new version" in text for text in said)
+    start.machine.release()
 
 
 async def test_everything_of_a_user_goes_with_the_user(hubs, quick_settings):
