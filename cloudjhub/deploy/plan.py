@@ -138,11 +138,14 @@ def _pool(settings: Settings) -> list[str]:
 
 
 def _most_per_hour(settings: Settings) -> str:
-    """What cannot be exceeded, with every machine of the dearest type."""
+    """What machines that run cannot exceed, with every one of the dearest of WORKER_INSTANCE_TYPE.
+
+    Disks, which stopped machines have too, and types that users may choose besides are not in it.
+    """
     if not settings.max_machines:
         return (
-            "The most per hour: no limit but the account's quota, as MAX_MACHINES is 0 "
-            "(say --max_machines)."
+            "The most per hour for machines that run: no limit but the account's quota, as "
+            "MAX_MACHINES is 0 (say --max_machines)."
         )
     prices_of = [prices.hour(name, settings.region) for name in settings.worker_instance_types]
     known = [price for price in prices_of if price is not None]
@@ -150,8 +153,8 @@ def _most_per_hour(settings: Settings) -> str:
     manager = prices.hour(settings.manager_instance_type, settings.region)
     total = None if each is None or manager is None else each * settings.max_machines + manager
     return (
-        f"The most per hour: {_dollars(total)}, with {settings.max_machines} machines "
-        "(MAX_MACHINES) and the manager."
+        f"The most per hour for machines that run: {_dollars(total)}, with {settings.max_machines} "
+        "of these types (MAX_MACHINES) and the manager; disks are not in it."
     )
 
 

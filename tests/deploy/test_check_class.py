@@ -229,7 +229,7 @@ def test_a_plan_names_types_zones_and_the_most_it_costs(
     assert "Users' machines: t3.medium, else m5.large; " in said
     assert f"{account.private} in {REGION}a, else {second} in {REGION}b." in said
     # 100 of the dearer type, and the manager's t3.medium.
-    assert "The most per hour: $9.64, with 100 machines" in said
+    assert "for machines that run: $9.64, with 100 of these types" in said
 
 
 def test_a_plan_says_what_a_pool_costs(account: Account, capsys: pytest.CaptureFixture[str]):

@@ -38,4 +38,4 @@ def test_the_hub_gets_them_and_its_role_every_subnet(
     launched_in = {arn.rpartition("/")[2] for arn in sources["Resource"] if ":subnet/" in arn}
     assert launched_in == set(subnets)
     words = capsys.readouterr().out
-    assert "The pool (" in words and "with 40 machines (MAX_MACHINES)" in words
+    assert "The pool (" in words and "with 40 of these types (MAX_MACHINES)" in words
