@@ -159,6 +159,15 @@ class Removing:
             if self.one(f"home {disk.id} of {disk.owner}", self._desk.removal.delete_disk, disk):
                 say(f"  Deleted home {disk.id} of {disk.owner}")
 
+    def copies(self, snapshots: Sequence[SnapshotFound]) -> None:
+        """Delete snapshots of homes that have just been deleted; those of other homes stay."""
+        there = {disk.id for disk in self._desk.listing.disks()}
+        for copy in snapshots:
+            what = f"snapshot {copy.id} of the home of {copy.owner}"
+            gone = copy.volume_id not in there
+            if gone and self.one(what, self._desk.removal.delete_snapshot, copy):
+                say(f"  Deleted {what}")
+
     def blanks(self, disks: Sequence[DiskFound]) -> None:
         """Delete volumes that nobody ever had, or that only a machine's system was on."""
         for disk in self._detached(disks):

@@ -122,8 +122,9 @@ def plan_text(found: Inventory, homes: Homes, costs: Costs) -> str:
     """What goes and what stays."""
     parts = [machines_text(found.workers), homes_text(found, homes, costs)]
     if found.passing:
-        many = counted(len(found.passing), "snapshot")
-        parts.append(f"Kept: {many} of homes on their way to another zone; the hub goes on.")
+        many = f"{counted(len(found.passing), 'snapshot')} of homes on their way to another zone"
+        kept = f"Kept: {many}; the hub goes on."
+        parts.append(f"To be deleted with its home: {many}" if homes == "delete" else kept)
     if found.blanks:
         ids = ", ".join(disk.id for disk in found.blanks)
         parts.append(f"To be deleted: {counted(len(found.blanks), 'blank volume')}: {ids}")
@@ -214,6 +215,8 @@ def remove(at: Desk, found: Inventory, homes: Homes, *, wait_seconds: float) -> 
     removing = Removing(at, wait_seconds=wait_seconds)
     removing.machines(found.workers, homes)
     removing.homes(found.homes, homes)
+    if homes == "delete":
+        removing.copies(found.passing)
     removing.blanks(found.blanks)
     came = _came_meanwhile(at, found)
     if came:

@@ -86,6 +86,27 @@ def test_workers_end_with_spares_and_no_home_is_lost(place: Place, moved: Moved)
     assert not missing["volumes"] & {moved.old, *moved.made.homes.values()}
 
 
+def test_with_its_home_a_copy_on_its_way_is_deleted_too(place: Place, moved: Moved):
+    # A home that is in use again stays, and so does its copy.
+    user = place.machine("class1", "worker", group=moved.made.ids["worker-group"])
+    place.until_running(user)
+    used = volume(place, "us-east-1a", "carol", {})
+    volumes = place.api.describe_volumes
+    place.until(
+        lambda: volumes(VolumeIds=[used])["Volumes"][0]["State"] == "available", "the volume"
+    )
+    place.api.attach_volume(VolumeId=used, InstanceId=user, Device="/dev/sdz")
+    stays = copy(place, used, "carol")
+    protected = {"InstanceId": user, "DisableApiTermination": {"Value": True}}
+    place.api.modify_instance_attribute(**protected)
+    done = place.run("terminate_all_workers.py", "class1", "--homes", "delete", typed="class1\n")
+    assert "To be deleted with its home: 2 snapshots of homes" in done.stdout
+    assert done.returncode == 1 and f"home {used} of carol" in done.stdout
+    after = place.everything()
+    assert moved.made.homes["bob"] not in after["volumes"] and used in after["volumes"]
+    assert moved.passing not in after["snapshots"] and stays in after["snapshots"]
+
+
 def test_a_teardown_keeps_homes_new_and_old_and_removes_what_was_on_its_way(
     place: Place, moved: Moved
 ):
