@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,16 +64,26 @@ class Cluster:
         """The fleet, made at first use. Raises ConfigError."""
         async with self._making:
             if self._fleet is None:
-                config = self.config()
-                # In a thread: loading EC2's service description takes a tenth of a second.
-                ec2 = await asyncio.to_thread(self._ec2, config)
-                self._fleet = Fleet(ec2, self.settings.fleet, self._limit)
-                gauges.watch(self._fleet)
-                self._upkeep = Upkeep(self._fleet, lambda: self.config().spare_seconds)
-                self._keeper = self._keeper_of(self._fleet)
-                self._quota = Quota(self.config)
-                log.info("Looking after the machines of cluster %s", config.cluster_name)
+                await self._look_after_machines(self.config())
+        assert self._fleet is not None
         return self._fleet
+
+    async def _look_after_machines(self, config: ClusterConfig) -> None:
+        """All of it or, if something fails, nothing."""
+        # In a thread: loading EC2's service description takes a tenth of a second.
+        ec2 = await asyncio.to_thread(self._ec2, config)
+        async with AsyncExitStack() as made:
+            fleet = Fleet(ec2, self.settings.fleet, self._limit)
+            made.push_async_callback(fleet.aclose)
+            upkeep = Upkeep(fleet, lambda: self.config().spare_seconds)
+            made.push_async_callback(upkeep.aclose)
+            keeper = self._keeper_of(fleet)
+            made.push_async_callback(keeper.aclose)
+            gauges.watch(fleet)
+            self._quota = Quota(self.config)
+            made.pop_all()
+        self._fleet, self._upkeep, self._keeper = fleet, upkeep, keeper
+        log.info("Looking after the machines of cluster %s", config.cluster_name)
 
     async def upkeep(self) -> Upkeep:
         """What tidies up behind the fleet. Raises ConfigError."""
@@ -86,7 +97,9 @@ class Cluster:
 
     def _keeper_of(self, fleet: Fleet) -> Keeper:
         visitor = self._visitor
-        questions = Questions(visitor.prepare, visitor.answers, fleet.spares.ready)
+        questions = Questions(
+            visitor.prepare, visitor.answers, fleet.spares.ready, deaf=self.hearing.deaf
+        )
         return Keeper(Surroundings(fleet, self.config, partial(kinds_today, fleet), questions))
 
     async def aclose(self) -> None:

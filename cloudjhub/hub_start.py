@@ -49,7 +49,7 @@ async def _begin() -> None:
 
 
 async def _look_after_machines(hub: Any) -> None:
-    """Have the fleet made; again for as long as server_config.json is not good."""
+    """Have the fleet made; again for as long as that fails, as where server_config.json is bad."""
     if not hasattr(hub.spawner_class, "cluster"):
         log.error("The hub's spawner is not InstanceSpawner; machines wait for the first login")
         return
@@ -63,4 +63,6 @@ async def _look_after_machines(hub: Any) -> None:
             if str(error) != complaint:
                 log.error("Machines are not looked after yet: %s", error)
             complaint = str(error)
+        except Exception:
+            log.exception("Machines are not looked after yet")
         await asyncio.sleep(_AGAIN_SECONDS)

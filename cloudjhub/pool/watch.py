@@ -7,6 +7,7 @@ network's fault.
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ AT_ONCE = 32  # machines that are visited at the same time: mostly they are wait
 _REMEMBERED = 20
 _ASK_AGAIN_SECONDS = 60.0
 _SILENCES = 3
+_SILENCES_OF_ONE = 10  # of the only one there is: whether it is the network nobody else can tell
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,14 @@ class Questions:
 
     ``prepare`` logs in and gives the host key's fingerprint, which has to be the one that is
     passed where it is known; it raises MachineError while the machine does not let us in.
-    ``answers`` only listens for a word of sshd.
+    ``answers`` only listens for a word of sshd. ``deaf``: whether the hub hears no machine at all.
     """
 
     prepare: Callable[[Instance, str | None], Awaitable[str]]
     answers: Callable[[Instance], Awaitable[bool]]
     ready: Callable[[str, bool], None]  # is told who is ready, and who is no longer
     boot_seconds: float = 300.0  # from the first sight of a machine until it counts as dead
+    deaf: Callable[[], bool] = _never
 
 
 @dataclass
@@ -112,16 +119,18 @@ class Watch:
     def _is_useless(self, instance_id: str) -> bool:
         known = self._known[instance_id]
         if known.ready:
-            return known.silences >= _SILENCES and not self._all_silent()
+            return known.silences >= self._patience() and not self._questions.deaf()
         # Where many come at once, one that waits for its question has had no chance yet.
         began = known.first_asked or known.since
         asking = instance_id in self._tasks
         return not asking and self._passed(began) > self._questions.boot_seconds
 
-    def _all_silent(self) -> bool:
-        """Several were ready and not one of them answers."""
+    def _patience(self) -> float:
+        """Silences until it is the machine's fault; several that are all silent have none."""
         ready = [known for known in self._known.values() if known.ready]
-        return len(ready) > 1 and all(known.silences for known in ready)
+        if not all(known.silences for known in ready):
+            return _SILENCES
+        return _SILENCES_OF_ONE if len(ready) == 1 else math.inf
 
     def _passed(self, moment: datetime) -> float:
         return (self._now() - moment).total_seconds()

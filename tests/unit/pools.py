@@ -23,6 +23,7 @@ class Pool:
         self.zones: dict[str, str] = {}
         self.deaf: set[str] = set()
         self.slow: set[str] = set()
+        self.hears = True
         self.keys: dict[str, str] = {}
         self.configure(POOL=2)
         fleet.admission._limit = lambda: Limit(self.config.max_machines)
@@ -37,7 +38,9 @@ class Pool:
 
     def another(self) -> Keeper:
         """The keeper of a hub that has just started; rounds are the test's."""
-        questions = Questions(self._prepare, self._answers, self.fleet.spares.ready)
+        questions = Questions(
+            self._prepare, self._answers, self.fleet.spares.ready, deaf=lambda: not self.hears
+        )
         keeper = Keeper(
             Surroundings(self.fleet, lambda: self.config, self._kinds, questions, self.now)
         )

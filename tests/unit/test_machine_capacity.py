@@ -9,7 +9,15 @@ from unit.listings import Clock
 from unit.worlds import ADA, TYPES, Y, Z, homes_asked_for, quick_plan
 
 from cloudjhub import capacity as capacity_module
-from cloudjhub.errors import BadLaunch, EC2Error, NoCapacity, NoFreeAddress, QuotaReached
+from cloudjhub.errors import (
+    BadLaunch,
+    EC2Error,
+    NoCapacity,
+    NoFreeAddress,
+    NotPermitted,
+    QuotaReached,
+)
+from cloudjhub.fleet import facts
 from cloudjhub.launch_spec import launch_kinds, types_to_start
 from cloudjhub.naming import owner_tags
 
@@ -104,6 +112,19 @@ async def test_the_zones_of_subnets_are_asked_for_once(fleet, ec2, two_zones):
     assert answers == [{Z: "z", Y: "y"}] * 20
     assert await fleet.zones(subnets) == {Z: "z", Y: "y"}
     assert ec2.count("zones") == 1
+
+
+async def test_zones_that_may_not_be_asked_for_are_not_asked_for_all_the_time(
+    fleet, ec2, two_zones, monkeypatch, caplog
+):
+    clock = Clock()
+    monkeypatch.setattr(facts, "time", clock)
+    ec2.failures["zones"].append(NotPermitted("No.", action="DescribeSubnets", code="No"))
+    for _ in range(5):
+        assert await fleet.zones(two_zones.subnet_ids) == {}
+    assert (ec2.count("zones"), caplog.text.count("stay unknown")) == (1, 1)
+    clock.ahead += 301
+    assert await fleet.zones(two_zones.subnet_ids) == {Z: "z", Y: "y"}
 
 
 async def test_a_spare_of_any_acceptable_kind_is_taken_before_anything_is_launched(scarce):

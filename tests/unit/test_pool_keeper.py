@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 from unit.fake_ec2 import called
+from unit.listings import Clock
 
 from cloudjhub.errors import EC2Unreachable, NoCapacity, NotPermitted, QuotaReached
+from cloudjhub.fleet import view as view_module
 from cloudjhub.naming import Owner, owner_tags
 
 ADA, BOB = Owner("ada"), Owner("bob")
@@ -99,6 +101,19 @@ async def test_machines_that_ended_long_ago_are_not_taken_for_new_ones(pool, ec2
     await pool.round(3)
     assert pool.launched() == [2, 2]
     assert pool.keeper.counts()["ready"] == 2
+
+
+async def test_where_the_view_has_grown_old_the_keeper_asks_for_a_listing(
+    pool, fleet, ec2, monkeypatch
+):
+    clock = Clock()
+    monkeypatch.setattr(view_module, "time", clock)
+    clock.ahead = 61.0
+    listed = ec2.count("list")
+    fleet.view._quiet_seconds = 600.0  # so that nobody else asks
+    fleet.view._listed_at = clock.monotonic() - 61.0
+    await pool.keeper.round()
+    assert ec2.count("list") > listed and pool.launched() == [2]
 
 
 # -- refusals

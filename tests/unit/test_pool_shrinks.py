@@ -170,3 +170,31 @@ async def test_while_all_are_silent_none_is_ended(pool, ec2):
     pool.pass_by(seconds=61)
     await pool.round(2)
     assert pool.keeper.counts()["ready"] == 2
+
+
+async def minutes_pass(pool, count):
+    for _ in range(count):
+        pool.pass_by(seconds=61)
+        await pool.round()
+        await pool.tidy()
+
+
+async def test_the_only_spare_is_given_longer_as_it_may_be_the_network(pool, ec2):
+    pool.configure(POOL=1)
+    await pool.round(2)
+    pool.deaf = set(ec2.machines)
+    await minutes_pass(pool, 5)
+    assert ec2.count("terminate") == 0
+    await minutes_pass(pool, 8)
+    assert ec2.count("terminate") == 1
+
+
+async def test_while_the_hub_hears_no_machine_at_all_no_spare_is_ended(pool, ec2):
+    await pool.round(2)
+    pool.deaf, pool.hears = {min(ec2.machines)}, False
+    await minutes_pass(pool, 6)
+    assert ec2.count("terminate") == 0
+    pool.hears = True
+    await pool.round()
+    await pool.tidy()
+    assert ec2.count("terminate") == 1
