@@ -110,7 +110,8 @@ class Filling:
         return up and not self._fleet.spares.is_ready(spare)
 
     async def launch(self, count: int, kinds: Sequence[LaunchSpec]) -> None:
-        """So many, of the best kind that EC2 has."""
+        """So many, of the best kind that EC2 has, unless logins took the room meanwhile."""
+        count = self._fitting(count)
         if not count:
             return
         try:
@@ -189,6 +190,9 @@ class Filling:
             machine = self._fleet.view.get(each)
             members[_kind(machine) if machine else Kind("", "")].append(each)
         for kind, of_kind in members.items():
+            of_kind = of_kind[: self._fitting(len(of_kind))]
+            if not of_kind:
+                continue
             try:
                 with self._counted(len(of_kind)):
                     await start_spares(self._fleet, of_kind, kind)
@@ -204,6 +208,11 @@ class Filling:
         self._refusals.update(ids)
         self._most_starts = max(1, len(ids) // 2)
         self._starting.begin(why)
+
+    def _fitting(self, count: int) -> int:
+        """What of it the cluster's limit lets be powered on at this moment."""
+        room = self._fleet.admission.room()
+        return count if room is None else min(count, room)
 
     @contextmanager
     def _counted(self, count: int) -> Iterator[None]:

@@ -211,3 +211,20 @@ async def test_what_stops_again_as_soon_as_it_is_started_is_not_started_without_
         pool.pass_by(seconds=901)
         await pool.round()
     assert pool.keeper.counts()["ready"] == 8
+
+
+# -- logins that come between the plan and the call
+
+
+async def test_a_login_that_came_before_the_call_has_its_place(pool, ec2, monkeypatch):
+    pool.configure(POOL=3, MAX_MACHINES=3)
+    carry_out = pool.keeper._carry_out
+
+    async def after_a_login(steps, kinds):
+        await pool.fleet.tag([ec2.add(tags=owner_tags(ADA)).id], owner_tags(ADA))
+        await pool.see()
+        await carry_out(steps, kinds)
+
+    monkeypatch.setattr(pool.keeper, "_carry_out", after_a_login)
+    await pool.keeper.round()
+    assert pool.launched() == [2] and len(pool.states()) == 3
