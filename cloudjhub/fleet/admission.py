@@ -9,14 +9,17 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from cloudjhub import metrics
 from cloudjhub.account.quotas import quota_code
 from cloudjhub.errors import CloudJHubError, ClusterFull, EC2Error, QuotaReached
+from cloudjhub.fleet.batch import own_copy
 from cloudjhub.fleet.places import Begun, Places
+from cloudjhub.fleet.waiting import Behind, Login, Refused, Room, in_front
 from cloudjhub.line import Line, Place
 from cloudjhub.naming import Owner
 from cloudjhub.progress import PLACE, StartReport
@@ -41,26 +44,6 @@ class Limit:
     when_full: Literal["queue", "refuse"] = "queue"
 
 
-@dataclass(frozen=True)
-class _Refused:
-    """EC2 had no room for one more beside ``machines`` of ours that count for the same quota."""
-
-    code: str
-    machines: int
-    ask_again_at: float
-    error: QuotaReached
-
-
-@dataclass(eq=False)
-class _Waiting:
-    """Who waits; ``refused`` if it is for the account and not for MAX_MACHINES."""
-
-    owner: Owner
-    place: Place
-    admitted: "asyncio.Future[Begun]"
-    refused: _Refused | None
-
-
 class _SpareTaken(CloudJHubError):
     """Somebody else got the spare for which a login was admitted; it waits again."""
 
@@ -73,7 +56,8 @@ class Admission:
         self._limit = limit
         self._line = Line("place")
         self._places = Places(fleet)
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Login] = {}
+        self._held_up: dict[int, Login] = {}  # by the account, until they have their machines
         self.for_pool = 0  # machines that the pool is having launched or started just now
         self._review_due = False
         self._task: asyncio.Task[None] | None = None
@@ -92,12 +76,29 @@ class Admission:
         """Logins that wait for a place."""
         return len(self._line)
 
-    def room(self) -> int | None:
-        """How many machines nobody waits for may still be powered on; None: any number."""
-        if self._line:
-            return 0
-        free = self._free()
+    def room(self, types: Sequence[str] = ()) -> int | None:
+        """How many machines nobody waits for may still be powered on; None: any number.
+
+        ``types`` says of what kinds; without it they are as those that somebody waits for.
+        """
+        codes = {quota_code(each) for each in types}
+        waiting = [each for each in self._waiting.values() if each.waits]
+        for each in waiting:
+            if each.refused is None or not codes or each.refused.code in codes:
+                return 0
+        # Who waits for another quota needs a place as well, once there is room in the account.
+        free = self._free() - len(waiting)
         return None if free == math.inf else max(0, int(free))
+
+    @contextmanager
+    def pool(self, count: int) -> Iterator[None]:
+        """Inside it the pool has so many machines launched or started."""
+        self.for_pool += count
+        try:
+            yield
+        finally:
+            self.for_pool -= count
+            self._review_soon()
 
     # -- for logins
 
@@ -114,54 +115,70 @@ class Admission:
         Where the account turns out to be full the step is done again later. Raises ClusterFull or
         QuotaReached if WHEN_FULL says so, and whatever else the step raises.
         """
-        refused = None
         with self._line.joined() as place:
-            while True:
-                begun = await self._admitted(owner, place, report, refused)
-                try:
-                    if begun.for_spare and not may_take_spare:
-                        await self.make_way(owner)
-                    with metrics.logins_waiting.labels("ec2").track_inprogress():
-                        result = await step()
-                    self._hold(owner)
-                    return result
-                except QuotaReached as error:
-                    self._places.end(begun)
-                    refused = self._refused(owner, error)
-                    if refused is None:
+            login = Login(owner, report, place, self._own_code(owner))
+            try:
+                while True:
+                    begun = await self._admitted(login)
+                    try:
+                        if begun.for_spare and not may_take_spare:
+                            await self.make_way(owner)
+                        with metrics.logins_waiting.labels("ec2").track_inprogress():
+                            result = await step()
+                        self._hold(owner)
+                        return result
+                    except QuotaReached as error:
+                        self._note_refusal(login, begun, error)
+                    except asyncio.CancelledError:
+                        self._hold(owner)  # EC2 was asked; its answer may still be a machine
                         raise
-                    log.warning("%s waits: %s", owner, error)
-                except asyncio.CancelledError:
-                    self._hold(owner)  # EC2 was asked, and its answer may still be a machine
-                    raise
-                except _SpareTaken:
-                    log.info("%s waits again: somebody else took the spare", owner)
-                finally:
-                    self._places.end(begun)
-                    self._review_soon()
-                self._line.back(place)
+                    except _SpareTaken:
+                        log.info("%s waits again: somebody else took the spare", owner)
+                    finally:
+                        self._places.end(begun)
+                        self._review_soon()
+                    self._line.back(place)
+            finally:
+                self._held_up.pop(place.serial, None)
+
+    async def before_launch(self, owner: Owner, instance_type: str) -> None:
+        """Have a spare make way if it has to.
+
+        Raises QuotaReached where somebody in front waits for the quota of that type.
+        """
+        begun = self._places.begun(owner)
+        if begun is not None:
+            begun.code = quota_code(instance_type)
+            refused = in_front(self._held_up, begun.serial, begun.code)
+            if refused is not None:
+                raise Behind(refused)
+        await self.make_way(owner)
 
     async def make_way(self, owner: Owner) -> None:
         """End a spare, if the owner was admitted for one and does not take it."""
         begun = self._places.begun(owner)
-        if begun is None or not begun.for_spare:
+        if begun is None or not begun.for_spare or begun.ended is not None:
             return
-        spare = next(iter(self._places.free_spares()), None)
-        if spare is None:
+        useful = self._places.free_spares(begun.code if begun.of_quota else None)
+        if not useful:
             raise _SpareTaken("Somebody else was given the machine.")
-        log.info("Spare %s makes way for %s", spare.id, owner)
-        self._fleet.spares.condemn(spare.id)
+        begun.ended = useful[0].id
+        log.info("Spare %s makes way for %s", begun.ended, owner)
+        self._fleet.spares.condemn(begun.ended)
         try:
-            await self._fleet.terminate(spare.id)
+            await self._fleet.terminate(begun.ended)
         except EC2Error as error:
-            log.warning("Spare %s is removed later: %s", spare.id, error)
+            log.warning("Spare %s is removed later: %s", begun.ended, error)
             raise _SpareTaken("The spare could not be removed.") from error
-        begun.for_spare = False
 
     # -- who may
 
     def _limit_shown(self) -> int | None:
         return self._limit().machines or None
+
+    def _own_code(self, owner: Owner) -> str:
+        """The quota that the owner's machine counts for; "" if there is none yet."""
+        return quota_code(next((m.instance_type for m in self._fleet.owned_by(owner)), ""))
 
     def _free(self) -> float:
         """How many more may be powered on without anything that makes way."""
@@ -172,51 +189,62 @@ class Admission:
         if self._limit().machines:
             self._places.hold(owner)
 
-    def _entered(self, owner: Owner) -> Begun | None:
+    def _room(self) -> Room:
+        return Room(self._places, self._free())
+
+    def _entered(self, login: Login) -> Begun | None:
         """Whoever finds a place and nobody in front, or had one a moment ago, does not wait."""
-        if self._places.is_held(owner):
-            return self._places.begin(owner)
-        if any(waiting.refused is None for waiting in self._waiting.values()):
+        if self._places.is_held(login.owner):
+            return self._places.begin(login.begun())
+        if any(other.waits and other.refused is None for other in self._waiting.values()):
             return None
         if self._free() > 0:
-            return self._places.begin(owner)
-        if self._places.spares_to_give() > 0:
-            return self._places.begin(owner, for_spare=True)
+            return self._places.begin(login.begun())
+        if self._room().spares() > 0:
+            return self._places.begin(login.begun(for_spare=True))
         return None
 
-    def _refused(self, owner: Owner, error: QuotaReached) -> _Refused | None:
-        """What the login waits for, which EC2 refused; None if it is to be told so at once."""
+    def _note_refusal(self, login: Login, begun: Begun, error: QuotaReached) -> None:
+        """Have the login wait for what EC2 refused, or raise the error if it is not to wait."""
+        self._places.end(begun)
+        if isinstance(error, Behind):
+            login.code, login.refused = error.refused.code, error.refused
+            return
         metrics.limit_refusals.labels("account").inc()
-        own = (machine.instance_type for machine in self._fleet.owned_by(owner))
-        code = quota_code(error.instance_type or next(own, ""))
-        ours = self._places.up_of(code)
+        code = quota_code(error.instance_type) or self._own_code(login.owner)
+        ours = self._places.on()[code]
         # Where none of ours counts for that quota, none of ours can make room.
         if not error.is_of_machines or not ours or self._limit().when_full == "refuse":
-            return None
-        return _Refused(code, ours, time.monotonic() + _ASK_AGAIN_SECONDS, error)
-
-    def _may_ask_again(self, refused: _Refused) -> bool:
-        """Whether a machine of ours has stopped since, or enough time has passed."""
-        if time.monotonic() > refused.ask_again_at:
-            return True
-        return self._places.up_of(refused.code) + self._places.under_way() < refused.machines
+            raise error
+        ended = begun.ended or (login.refused.ended if login.refused else None)
+        again = time.monotonic() + _ASK_AGAIN_SECONDS
+        login.code, login.refused = code, Refused(code, ours, again, error, ended)
+        log.warning("%s waits: %s", login.owner, error)
 
     # -- the line
 
-    async def _admitted(
-        self, owner: Owner, place: Place, report: StartReport, refused: _Refused | None
-    ) -> Begun:
-        begun = self._entered(owner) if refused is None else None
-        if begun is not None:
-            self._line.serve(place)
-            return begun
-        if refused is None and self._limit().when_full == "refuse":
-            raise self._refusal()
+    async def _admitted(self, login: Login) -> Begun:
+        refuse = self._limit().when_full == "refuse"
+        if login.refused is None and not refuse:
+            login.refused = in_front(self._held_up, login.place.serial, login.code)
+        if login.refused is None:
+            if (begun := self._entered(login)) is not None:
+                self._line.serve(login.place)
+                return begun
+            if refuse and self._is_surely_full(self._room()):
+                raise self._refusal()
+        else:
+            self._held_up[login.place.serial] = login
+        return await self._waited(login)
+
+    async def _waited(self, login: Login) -> Begun:
+        place, refused = login.place, login.refused
         future: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
         place.why = _in_a_sentence(refused.error.message) if refused else ""
-        self._waiting[place.serial] = _Waiting(owner, place, future, refused)
+        login.admitted = future
+        self._waiting[place.serial] = login
         self._watch(place)
-        with report.phase(PLACE, place):
+        with login.report.phase(PLACE, place):
             try:
                 return await future
             except asyncio.CancelledError:
@@ -226,6 +254,11 @@ class Admission:
                 raise
             finally:
                 self._waiting.pop(place.serial, None)
+
+    def _is_surely_full(self, room: Room) -> bool:
+        """Whether no machine that comes just now can turn out to be a place."""
+        most = self._limit().machines
+        return 0 < most <= self._places.surely_taken() and room.spares() <= 0
 
     def _refusal(self) -> ClusterFull:
         metrics.limit_refusals.labels("cluster").inc()
@@ -241,22 +274,22 @@ class Admission:
         """Admit as many of those who wait, the first ones, as there are places."""
         self._review_due = False
         waiting = [self._waiting[serial] for serial in sorted(self._waiting)]
-        waiting = [each for each in waiting if not each.admitted.done()]
-        if waiting and self._limit().when_full == "refuse":
-            for each in waiting:
-                told = each.refused.error if each.refused else self._refusal()
-                each.admitted.set_exception(told)
+        waiting = [each for each in waiting if each.waits]
+        if not waiting:
             return
-        free, spares = self._free(), self._places.spares_to_give()
+        room = self._room()
+        refuse = self._limit().when_full == "refuse"
+        full = False  # and then it stays so
         for each in waiting:
-            if free <= 0 and spares <= 0:
-                return
-            for_spare = spares > 0 and (free <= 0 or each.refused is not None)
-            if each.refused and not for_spare and not self._may_ask_again(each.refused):
-                continue
-            each.admitted.set_result(self._places.begin(each.owner, for_spare=for_spare))
-            self._line.serve(each.place)
-            free, spares = (free, spares - 1) if for_spare else (free - 1, spares)
+            future = each.admitted
+            assert future is not None
+            if refuse and each.refused:
+                future.set_exception(own_copy(each.refused.error))
+            elif begun := room.for_login(each):
+                future.set_result(begun)
+                self._line.serve(each.place)
+            elif refuse and (full := full or self._is_surely_full(room)):
+                future.set_exception(self._refusal())
 
     def _watch(self, place: Place) -> None:
         self._line.why = self._why()

@@ -153,7 +153,7 @@ class Fleet:
         """
         if (spare := self.take_spare([spec], owner)) is not None:
             return spare
-        await self.admission.make_way(owner)
+        await self.admission.before_launch(owner, spec.instance_type)
         return await self._launches.launch(spec, owner)
 
     def take_spare(self, specs: Sequence[LaunchSpec], owner: Owner) -> Instance | None:

@@ -1,6 +1,7 @@
 """How many machines are up or about to be, whatever the listings show of them already."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,17 +13,24 @@ if TYPE_CHECKING:
     from cloudjhub.fleet.fleet import Fleet
 
 _HELD_SECONDS = 10.0  # how long a listing may take to show that a machine was started
+_OFF = ("stopped", "terminated")
 
 
 @dataclass(eq=False)
 class Begun:
     """A login that was admitted and whose machine is not up yet.
 
-    ``for_spare``: since a spare is there, which it takes or which ends for it.
+    ``serial``: its place in the line. ``code``: the account's quota that its machine counts for,
+    "" where nobody knows. ``for_spare``: since a spare is there, which it takes or which ends for
+    it; ``of_quota``: only one of that quota is of use to it. ``ended``: the spare that made way.
     """
 
     owner: Owner
-    for_spare: bool
+    serial: int
+    code: str
+    for_spare: bool = False
+    of_quota: bool = False
+    ended: str | None = None
 
 
 class Places:
@@ -35,11 +43,10 @@ class Places:
 
     # -- what is begun
 
-    def begin(self, owner: Owner, *, for_spare: bool = False) -> Begun:
+    def begin(self, begun: Begun) -> Begun:
         """The owner's machine is powered on now; until ``end`` that counts."""
-        begun = Begun(owner, for_spare)
-        self._held.pop(owner, None)
-        self._begun[owner] = begun
+        self._held.pop(begun.owner, None)
+        self._begun[begun.owner] = begun
         return begun
 
     def begun(self, owner: Owner) -> Begun | None:
@@ -53,40 +60,71 @@ class Places:
 
     def hold(self, owner: Owner) -> None:
         """Count the owner's machine for a moment, though no listing shows it as up."""
-        self._held[owner] = time.monotonic() + _HELD_SECONDS
+        # A launch that nobody waits for any more counts by itself until EC2 answers.
+        if not self._fleet.spares.left_alone(owner):
+            self._held[owner] = time.monotonic() + _HELD_SECONDS
 
     def is_held(self, owner: Owner) -> bool:
         """Whether the owner had a place a moment ago, and so has it still."""
-        return owner in self._held
+        return owner in self._held and not self._is_over(owner)
 
     # -- counting
 
     def taken(self) -> int:
         """Places that are taken, or will be by those who were admitted."""
-        begun = sum(not begun.for_spare for begun in self._begun.values())
+        up = self._fleet.view.up()
         unseen = sum(self._is_unseen(owner) for owner in list(self._held))
-        return len(self._fleet.view.up()) + begun + unseen
+        return len(up) + self._powering_on(up) + unseen + self._fleet.spares.left_alone()
 
-    def up_of(self, code: str) -> int:
-        """Machines that are up and count against this quota of the account."""
-        view = self._fleet.view
-        machines = (view.get(instance_id) for instance_id in view.up())
-        return sum(quota_code(machine.instance_type) == code for machine in machines if machine)
+    def surely_taken(self) -> int:
+        """The least that it can be: without what may be counted twice, or never come."""
+        up = self._fleet.view.up()
+        early = sum(self._is_early(instance_id) for instance_id in up)
+        return len(up) - early + self._powering_on(up)
 
-    def under_way(self) -> int:
-        """Logins that were admitted and whose machine is not up yet."""
-        return len(self._begun)
+    def _powering_on(self, up: set[str]) -> int:
+        """Logins that were admitted and in whose place no spare is up."""
+        return sum(
+            not begun.for_spare if begun.ended is None else begun.ended not in up
+            for begun in self._begun.values()
+        )
 
-    def spares_to_give(self) -> int:
-        """How many more logins may be admitted for a spare that is up."""
-        promised = sum(begun.for_spare for begun in self._begun.values())
-        return len(self.free_spares()) - promised
+    def _is_early(self, instance_id: str) -> bool:
+        machine = self._fleet.view.get(instance_id)
+        return machine is not None and self._fleet.spares.is_early(machine)
 
-    def free_spares(self) -> list[Instance]:
-        """Machines that are up and belong to nobody."""
+    def on(self) -> Counter[str]:
+        """How many machines count against which quota of the account.
+
+        Until one is off for good: EC2 may count it as long.
+        """
+        return Counter(
+            quota_code(machine.instance_type)
+            for machine in self._fleet.view.all()
+            if machine.state not in _OFF
+        )
+
+    def is_on(self, instance_id: str) -> bool:
+        """Whether that machine counts so."""
+        machine = self._fleet.view.get(instance_id)
+        return machine is not None and machine.state not in _OFF
+
+    def under_way(self, code: str) -> int:
+        """Logins that were admitted and whose machine, not up yet, may count for that quota."""
+        return sum(begun.code in ("", code) for begun in self._begun.values())
+
+    def promised(self) -> int:
+        """Spares that are up and given to somebody who has not taken theirs yet."""
+        return sum(each.for_spare and each.ended is None for each in self._begun.values())
+
+    def free_spares(self, code: str | None = None) -> list[Instance]:
+        """Machines that are up and belong to nobody; those of one quota if it is named."""
         view, spares = self._fleet.view, self._fleet.spares
         machines = (view.get(instance_id) for instance_id in sorted(view.up()))
-        return [machine for machine in machines if machine and spares.is_free(machine)]
+        free = [machine for machine in machines if machine and spares.is_free(machine)]
+        if code is None:
+            return free
+        return [each for each in free if code and quota_code(each.instance_type) == code]
 
     def _is_unseen(self, owner: Owner) -> bool:
         """Whether a machine that was powered on for the owner is not shown as up (any more).
@@ -95,7 +133,13 @@ class Places:
         stops was seen to do so.
         """
         states = {machine.state for machine in self._fleet.owned_by(owner)}
-        if "stopping" in states or time.monotonic() > self._held[owner]:
+        if "stopping" in states or self._is_over(owner):
             del self._held[owner]
             return False
         return not states & {"pending", "running"}
+
+    def _is_over(self, owner: Owner) -> bool:
+        """Whether what is held was long enough ago; not while EC2 has still to answer."""
+        if time.monotonic() <= self._held[owner]:
+            return False
+        return not any(self._fleet.is_being_started(m.id) for m in self._fleet.owned_by(owner))

@@ -27,6 +27,15 @@ class Ticket:
     instance_id: str | None = None
 
 
+@dataclass(eq=False)
+class Coming:
+    """A launch that EC2 has not answered: for whom, and which such machines were there before."""
+
+    shape: str
+    known: set[str]
+    tickets: Sequence[Ticket]
+
+
 class Spares:
     """Claims of this process on machines whose tags do not name an owner yet."""
 
@@ -37,6 +46,7 @@ class Spares:
         self._going: set[str] = set()
         self._ready: set[str] = set()
         self._kept: Container[str] = frozenset()
+        self._coming: list[Coming] = []
 
     def claim(self, instance_id: str, owner: Owner) -> None:
         """Give the machine to the owner as far as this process is concerned."""
@@ -61,6 +71,31 @@ class Spares:
         """Give a launched machine to the attempt that waits for it."""
         ticket.instance_id = instance_id
         self.claim(instance_id, ticket.owner)
+
+    @contextmanager
+    def launching(self, coming: Coming) -> Iterator[None]:
+        """Inside it EC2 is asked: such a machine that turns up may be one of those asked for."""
+        self._coming.append(coming)
+        try:
+            yield
+        finally:
+            self._coming.remove(coming)
+
+    def launched(self, instance_ids: Iterable[str]) -> None:
+        """One launch was answered: these are none of what the others asked for."""
+        ids = set(instance_ids)
+        for coming in self._coming:
+            coming.known |= ids
+
+    def is_early(self, machine: Instance) -> bool:
+        """Whether a listing shows the machine before the answer to the launch that made it."""
+        shape = machine.tags.get(SHAPE_TAG)
+        return any(each.shape == shape and machine.id not in each.known for each in self._coming)
+
+    def left_alone(self, owner: Owner | None = None) -> int:
+        """Machines asked for by those who have left since; all of them, or one owner's."""
+        tickets = (ticket for coming in self._coming for ticket in coming.tickets)
+        return sum(not t.wanted and owner in (None, t.owner) for t in tickets)
 
     def release(self, instance_id: str) -> None:
         """Take the claim back: without owner tags the machine is a spare again."""
@@ -163,12 +198,13 @@ class Spares:
         return age.total_seconds() > seconds
 
     def is_free(self, machine: Instance) -> bool:
-        """Whether nobody ever had it, claims it or is removing it."""
+        """Whether nobody ever had it, claims it, may be about to get it or is removing it."""
         return not (
             was_somebodys(machine.tags)
             or machine.id in self._claims
             or machine.id in self._condemned
             or machine.id in self._going
+            or self.is_early(machine)
         )
 
     def may_be_claimed(self, machine: Instance) -> bool:
