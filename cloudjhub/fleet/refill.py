@@ -32,6 +32,7 @@ async def launch_spares(fleet: Fleet, spec: LaunchSpec, count: int, token: str) 
             count //= 2
             continue
         fleet.capacity.granted(*spec.kind)
+        fleet.spares.launched(machine.id for machine in launched)
         alive = [machine for machine in launched if machine.state in ("pending", "running")]
         fleet.view.tell(alive)
         return alive

@@ -2,8 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -111,11 +110,11 @@ class Filling:
 
     async def launch(self, count: int, kinds: Sequence[LaunchSpec]) -> None:
         """So many, of the best kind that EC2 has, unless logins took the room meanwhile."""
-        count = self._fitting(count)
+        count = self._fitting(count, {kind.instance_type for kind in kinds})
         if not count:
             return
         try:
-            with self._counted(count):
+            with self._fleet.admission.pool(count):
                 await self._launch(count, kinds)
         except EC2Error as error:
             # Where no answer came the machines may have, and the same token finds them.
@@ -190,11 +189,11 @@ class Filling:
             machine = self._fleet.view.get(each)
             members[_kind(machine) if machine else Kind("", "")].append(each)
         for kind, of_kind in members.items():
-            of_kind = of_kind[: self._fitting(len(of_kind))]
+            of_kind = of_kind[: self._fitting(len(of_kind), [kind.instance_type])]
             if not of_kind:
                 continue
             try:
-                with self._counted(len(of_kind)):
+                with self._fleet.admission.pool(len(of_kind)):
                     await start_spares(self._fleet, of_kind, kind)
             except EC2Error as error:
                 self._refused(of_kind, error)
@@ -209,19 +208,10 @@ class Filling:
         self._most_starts = max(1, len(ids) // 2)
         self._starting.begin(why)
 
-    def _fitting(self, count: int) -> int:
+    def _fitting(self, count: int, types: Collection[str]) -> int:
         """What of it the cluster's limit lets be powered on at this moment."""
-        room = self._fleet.admission.room()
+        room = self._fleet.admission.room(list(types))
         return count if room is None else min(count, room)
-
-    @contextmanager
-    def _counted(self, count: int) -> Iterator[None]:
-        """Inside it the cluster's limit counts machines that no listing shows yet."""
-        self._fleet.admission.for_pool += count
-        try:
-            yield
-        finally:
-            self._fleet.admission.for_pool -= count
 
 
 def _kind(machine: Instance) -> Kind:

@@ -135,7 +135,7 @@ class Keeper:
 
     def _aim(self, config: ClusterConfig, kinds: tuple[LaunchSpec, ...]) -> Aim:
         shapes = tuple(kind.shape for kind in kinds)
-        room = self._fleet.admission.room()
+        room = self._fleet.admission.room([kind.instance_type for kind in kinds])
         return aim(config, shapes, self._now(), self._watch.boot_seconds, room=room)
 
     def _spares(self) -> list[Instance]:

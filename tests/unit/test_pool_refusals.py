@@ -1,6 +1,9 @@
 """What the keeper of a pool does where EC2 refuses, or where machines never come up."""
 
+import asyncio
+
 import pytest
+from unit.fake_ec2 import called
 
 from cloudjhub.errors import BadLaunch, NoFreeAddress, QuotaReached, WrongState
 from cloudjhub.naming import Owner, owner_tags
@@ -228,3 +231,18 @@ async def test_a_login_that_came_before_the_call_has_its_place(pool, ec2, monkey
     monkeypatch.setattr(pool.keeper, "_carry_out", after_a_login)
     await pool.keeper.round()
     assert pool.launched() == [2] and len(pool.states()) == 3
+
+
+async def test_a_spare_is_one_though_a_login_has_the_same_launched_meanwhile(
+    pool, fleet, ec2, gate
+):
+    pool.configure(POOL=0)
+    answer = gate("run")
+    login = asyncio.ensure_future(fleet.launch(pool.spec, ADA))
+    await called(ec2, "run")
+    ec2.gates = {}
+    pool.configure(POOL=2)
+    await pool.keeper.round()
+    assert pool.launched()[1:] == [2] and len(pool.free()) == 2
+    answer.set()
+    assert (await login).id not in pool.free()
