@@ -123,9 +123,11 @@ class HubUser:
         self, server_name: str, options: dict[str, Any], events: list[dict[str, Any]]
     ) -> None:
         path = self._server_api(server_name)
-        async with self._request("POST", path, json={"user_options": options}) as answer:
-            if answer.status not in (201, 202):
-                raise HubUserError(f"The hub started no server: {await _reason(answer)}")
+        while refusal := await self._refusal(path, options):
+            # A hub that has just begun still looks whether the servers that it knew run.
+            if not refusal.endswith("is pending check"):
+                raise HubUserError(f"The hub started no server: {refusal}")
+            await asyncio.sleep(0.2)
         # Also after 201, "ready": JupyterHub answers it as well to a start that follows a failed
         # one (apihandlers/users.py looks at the spawner of before). Who is ready says so at once.
         async for event in self._progress(f"{path}/progress"):
@@ -135,6 +137,11 @@ class HubUser:
             if event.get("ready"):
                 return
         raise HubUserError("The hub's progress ended without a result.")
+
+    async def _refusal(self, path: str, options: dict[str, Any]) -> str:
+        """Press Start; "" if the hub will."""
+        async with self._request("POST", path, json={"user_options": options}) as answer:
+            return "" if answer.status in (201, 202) else await _reason(answer)
 
     async def _progress(self, path: str) -> AsyncIterator[dict[str, Any]]:
         unlimited = aiohttp.ClientTimeout(total=None)
