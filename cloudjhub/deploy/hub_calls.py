@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cloudjhub.account.filters import tag_specification
+from cloudjhub.account.quotas import STANDARD
 from cloudjhub.deploy.settings import Settings
 from cloudjhub.ec2_values import tag_list
 from cloudjhub.launch_spec import LaunchSpec, run_arguments
@@ -18,7 +19,7 @@ from cloudjhub.naming import (
     owner_tags,
     role_tags,
 )
-from cloudjhub.policy import ec2_requests
+from cloudjhub.policy import ec2_requests, iam_requests
 from cloudjhub.policy.evaluate import Request
 from cloudjhub.policy.requests import Call, Known
 from cloudjhub.policy.statements import Place
@@ -44,6 +45,14 @@ class _Cluster:
         return None
 
 
+#: what the hub goes on without, and what it then lacks
+USEFUL = {
+    "DescribeInstanceTypes": "the hub cannot compare machines with the account's quota",
+    "DescribeSubnets": "the hub takes zones from the machines there are",
+    "GetServiceQuota": "the hub does not know the account's quota before Amazon refuses a machine",
+}
+
+
 def requests(settings: Settings, place: Place) -> dict[str, list[Request]]:
     """Action -> what is authorized for it when this cluster's hub calls it."""
     cluster = _Cluster(settings.cluster_name)
@@ -51,13 +60,16 @@ def requests(settings: Settings, place: Place) -> dict[str, list[Request]]:
     for action, parameters in _calls(settings):
         call = Call("ec2", action, parameters, place, {}, cluster)
         found.setdefault(action, []).extend(ec2_requests.requests(call))
+    quota = {"ServiceCode": "ec2", "QuotaCode": STANDARD}
+    call = Call("servicequotas", "GetServiceQuota", quota, place, {}, cluster)
+    found["GetServiceQuota"] = iam_requests.service_quotas(call)
     return found
 
 
 def _calls(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
     tags = tag_list(owner_tags(Owner("ada")))
     one, disk = {"InstanceIds": [_INSTANCE]}, {"VolumeId": _VOLUME, "InstanceId": _INSTANCE}
-    for kind in ("Images", "InstanceTypes", "Instances", "Snapshots", "Subnets", "Volumes"):
+    for kind in ("Images", "InstanceTypes", "Instances", "Subnets", "Volumes"):
         yield f"Describe{kind}", {}
     for subnet in settings.private_subnet_ids:
         spec = replace(_spec(settings), subnet_id=subnet)
@@ -80,6 +92,7 @@ def _calls(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
 def _moving(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
     """A home into another zone."""
     cluster = settings.cluster_name
+    yield "DescribeSnapshots", {}
     copied = [tag_specification("snapshot", role_tags(cluster, HOME_MOVE_ROLE))]
     yield "CreateSnapshot", {"VolumeId": _VOLUME, "TagSpecifications": copied}
     made = [tag_specification("volume", role_tags(cluster, DISK_ROLE))]

@@ -1,10 +1,12 @@
-"""What IAM's simulator cannot know is no refusal; its answers here are as AWS documents them."""
+"""Rights on the manager's role, and the role's own: what is refused and what is only noted."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from deploy.networks import Account
+from deploy.looking import error, findings
+from deploy.networks import REGION, Account
+from deploy.test_check_class import subnet_in
 
 from cloudjhub.account.access import Identity
 from cloudjhub.deploy.checks import role_rights
@@ -15,7 +17,7 @@ ADA = "arn:aws:iam::123456789012:user/ada"
 
 
 class Simulator:
-    """IAM for somebody whose policies hold only where ``keys`` are known."""
+    """IAM for somebody whose policies hold only where ``keys`` are known; as AWS documents it."""
 
     def __init__(self, decision: str, keys: tuple[str, ...]):
         self.decision, self.keys = decision, list(keys)
@@ -61,3 +63,39 @@ def test_only_the_root_user_passes_unseen(account: Account):
     federated = "arn:aws:sts::123456789012:federated-user/bob"
     (note,) = found(account, federated, "implicitDeny")
     assert note.level == "note" and "could not be checked" in note.what and federated in note.what
+
+
+# -- a role of one's own for the manager
+
+
+def allowing(account: Account, *actions: str) -> str:
+    return account.role_with({"Effect": "Allow", "Action": list(actions), "Resource": "*"})
+
+
+HUB = [
+    *(f"ec2:Describe{kind}" for kind in ("Images", "Instances", "Volumes")),
+    *(f"ec2:{verb}Instances" for verb in ("Run", "Start", "Stop", "Terminate")),
+    *(f"ec2:{call}" for call in ("GetConsoleOutput", "CreateTags", "DeleteTags")),
+    *(f"ec2:{verb}Volume" for verb in ("Attach", "Detach", "Delete")),
+]
+
+
+def test_rights_that_the_hub_can_do_without_are_notes(account: Account):
+    """A role for the version before, which asked for no quota, no subnet and no snapshot."""
+    found = findings(account, MANAGER_IAM_ROLE=allowing(account, *HUB))
+    own = [each for each in found if each.where.startswith("MANAGER_IAM_ROLE")]
+    assert {each.level for each in own} == {"note"}
+    said = " ".join(each.what for each in own)
+    for action in ("DescribeInstanceTypes", "DescribeSubnets", "GetServiceQuota"):
+        assert f"does not allow {action}: the hub " in said
+    assert "Snapshots" not in said
+    more = ("ec2:DescribeInstanceTypes", "ec2:DescribeSubnets", "servicequotas:GetServiceQuota")
+    complete = findings(account, MANAGER_IAM_ROLE=allowing(account, *HUB, *more))
+    assert not [each for each in complete if each.where.startswith("MANAGER_IAM_ROLE")]
+
+
+def test_homes_that_may_move_need_snapshots(account: Account):
+    subnets = f"{account.private},{subnet_in(account, f'{REGION}b', 231)}"
+    moving = {"MOVE_HOMES": "always", "PRIVATE_SUBNET_ID": subnets}
+    refused = error(account, MANAGER_IAM_ROLE=allowing(account, *HUB), **moving)
+    assert "DescribeSnapshots" in refused.what and "DescribeSubnets" not in refused.what

@@ -39,10 +39,17 @@ def _suffices(world: World, role: str, where: str) -> list[Finding]:
     except UnsupportedPolicy as error:
         what = f"nobody here can tell whether its policy suffices: {error.message}"
         return [note(what, where, _POLICY)]
-    if not refused:
-        return []
-    what = f"its role {role} does not allow the hub {', '.join(sorted(refused))}."
-    return [Finding(what, where, _POLICY)]
+    needed = sorted(action for action in refused if action not in hub_calls.USEFUL)
+    findings = [
+        note(
+            f"its role {role} does not allow {action}: {hub_calls.USEFUL[action]}.", where, _POLICY
+        )
+        for action in sorted(set(refused) - set(needed))
+    ]
+    if needed:
+        what = f"its role {role} does not allow the hub {', '.join(needed)}."
+        findings.append(Finding(what, where, _POLICY))
+    return findings
 
 
 def _refused(world: World, documents: list[dict[str, object]]) -> list[str]:
