@@ -8,7 +8,7 @@ import pytest
 from unit.fake_ec2 import FakeEC2
 from unit.listings import Clock, Listings
 from unit.pools import Pool
-from unit.worlds import TYPES, World, Y, Z, quick_plan
+from unit.worlds import TYPES, NoLimits, World, Y, Z, quick_plan
 
 from cloudjhub import machine as machine_module
 from cloudjhub import machine_power
@@ -49,19 +49,6 @@ async def fleet(ec2, quick_settings):
     await fleet.aclose()
 
 
-class NoLimits:
-    """EC2's limits, not kept."""
-
-    def is_free(self, action):
-        return True
-
-    async def reserve(self, action):
-        pass
-
-    async def admit(self, action, resources=0):
-        pass
-
-
 @pytest.fixture
 def unlimited(fleet):
     """The fleet without the pauses that EC2's limits make."""
@@ -79,6 +66,21 @@ def gate(ec2):
     yield hold
     for gate in ec2.gates.values():
         gate.set()
+
+
+@pytest.fixture
+def may_answer(ec2, monkeypatch):
+    """EC2 launches at once and answers launches when this is set."""
+    told, run = threading.Event(), ec2.run
+
+    def answer_late(arguments):
+        launched = run(arguments)
+        assert told.wait(60)
+        return launched
+
+    monkeypatch.setattr(ec2, "run", answer_late)
+    yield told
+    told.set()
 
 
 @pytest.fixture

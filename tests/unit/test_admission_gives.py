@@ -1,21 +1,20 @@
 """What is given to whom where the account or the cluster is full: spares, places, turns."""
 
 import asyncio
-import threading
 from dataclasses import replace
 
 import pytest
-from unit import test_admission
+from unit import full_clusters
 from unit.fake_ec2 import called, students
-from unit.test_admission import ADA, BOB, EVE, in_line, quota_reached, stopped, up
+from unit.full_clusters import ADA, BOB, EVE, in_line, quota_reached, stopped, up
 
 from cloudjhub.errors import ClusterFull
 from cloudjhub.fleet import places as places_module
 from cloudjhub.naming import SHAPE_TAG, owner_tags
 from cloudjhub.progress import StartReport, UsualTimes
 
-fleet, rules, login = test_admission.fleet, test_admission.rules, test_admission.login
-asked_again_never = test_admission.asked_again_never
+fleet, rules, login = full_clusters.fleet, full_clusters.rules, full_clusters.login
+asked_again_never = full_clusters.asked_again_never
 
 GPU = "g4dn.xlarge"
 
@@ -52,21 +51,6 @@ def holds_what_ends(ec2, monkeypatch):
         return run(arguments)
 
     monkeypatch.setattr(ec2, "run", bounded)
-
-
-@pytest.fixture
-def late(ec2, monkeypatch):
-    """EC2 launches at once and answers when this is set."""
-    told, run = threading.Event(), ec2.run
-
-    def answer_late(arguments):
-        launched = run(arguments)
-        assert told.wait(60)
-        return launched
-
-    monkeypatch.setattr(ec2, "run", answer_late)
-    yield told
-    told.set()
 
 
 async def reviews(ec2, count=5):
@@ -125,7 +109,7 @@ async def test_each_who_waits_has_a_spare_end_at_once(
 
 
 async def test_a_machine_that_is_listed_before_its_launch_is_answered_is_no_spare(
-    fleet, login, ec2, rules, look, late
+    fleet, login, ec2, rules, look, may_answer
 ):
     rules.set(1)
     first = login(ADA)
@@ -134,7 +118,7 @@ async def test_a_machine_that_is_listed_before_its_launch_is_answered_is_no_spar
     second = login(BOB)
     await in_line(fleet, 1)
     await reviews(ec2)
-    late.set()
+    may_answer.set()
     mine = await asyncio.wait_for(first, 60)
     await reviews(ec2)
     assert [m.id for m in up(ec2)] == [mine.id] and not second.done()
@@ -143,7 +127,9 @@ async def test_a_machine_that_is_listed_before_its_launch_is_answered_is_no_spar
     await asyncio.wait_for(second, 60)
 
 
-async def test_it_does_not_make_way_for_a_machine_of_ones_own(fleet, login, ec2, rules, look, late):
+async def test_it_does_not_make_way_for_a_machine_of_ones_own(
+    fleet, login, ec2, rules, look, may_answer
+):
     mine = ec2.add("stopped", tags=owner_tags(BOB))
     await look()
     rules.set(1)
@@ -155,7 +141,7 @@ async def test_it_does_not_make_way_for_a_machine_of_ones_own(fleet, login, ec2,
     waiting = asyncio.ensure_future(start)
     await in_line(fleet, 1)
     await reviews(ec2)
-    late.set()
+    may_answer.set()
     theirs = await asyncio.wait_for(first, 60)
     await reviews(ec2)
     assert ec2.count("terminate") == 0 and not waiting.done()
@@ -164,7 +150,7 @@ async def test_it_does_not_make_way_for_a_machine_of_ones_own(fleet, login, ec2,
 
 
 async def test_nobody_is_refused_since_a_machine_is_counted_twice(
-    fleet, login, ec2, rules, look, late
+    fleet, login, ec2, rules, look, may_answer
 ):
     rules.set(2, "refuse")
     first = login(ADA)
@@ -172,7 +158,7 @@ async def test_nobody_is_refused_since_a_machine_is_counted_twice(
     await look()
     second = login(BOB)
     await in_line(fleet, 1)
-    late.set()
+    may_answer.set()
     await asyncio.wait_for(asyncio.gather(first, second), 60)
     with pytest.raises(ClusterFull):
         await asyncio.wait_for(login(EVE), 60)

@@ -136,21 +136,6 @@ async def test_a_login_given_up_and_begun_again_during_a_launch_has_one_machine(
     assert [own.id for own in fleet.owned_by(ADA)] == [machine.id]
 
 
-@pytest.fixture
-def may_answer(ec2, monkeypatch):
-    """EC2 launches at once and answers launches when this is set."""
-    told, run = threading.Event(), ec2.run
-
-    def answer_late(arguments):
-        launched = run(arguments)
-        assert told.wait(60)
-        return launched
-
-    monkeypatch.setattr(ec2, "run", answer_late)
-    yield told
-    told.set()
-
-
 async def test_a_machine_that_is_listed_before_its_launch_is_answered_has_one_owner(
     fleet, ec2, spec, may_answer, look
 ):

@@ -72,3 +72,16 @@ def quick_plan(config, image, owner=ADA) -> Plan:
 def homes_asked_for(ec2) -> list[bool]:
     """Of each launch, whether it made a home volume."""
     return [len(arguments["BlockDeviceMappings"]) == 2 for (arguments,) in ec2.made("run")]
+
+
+class NoLimits:
+    """EC2's limits, not kept."""
+
+    def is_free(self, action):
+        return True
+
+    async def reserve(self, action):
+        pass
+
+    async def admit(self, action, resources=0):
+        pass
