@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,7 +44,8 @@ class Faults:
         self._hung: dict[str, bool] = {}
         self._dying: set[str] = set()
         self._orders: dict[str, Order] = {}
-        self._surprises: dict[str, Callable[[], None]] = {}
+        #: action -> (instance id that the call must name or "", what is done before it)
+        self._surprises: dict[str, tuple[str, Callable[[], None]]] = {}
         self._losses: dict[str, int] = {}
         self._buckets = Buckets() if engine.settings.throttle else None
 
@@ -154,14 +155,15 @@ class Faults:
         with self._lock:
             self._losses[action] = int(times)
 
-    def surprise(self, action: str, work: Callable[[], None]) -> None:
+    def surprise(self, action: str, work: Callable[[], None], *, naming: str = "") -> None:
         """``work()`` is done right before the next call of an action is answered; Python only.
 
         So what that call relies on has changed since its caller looked. It is called in another
-        thread, and may make calls of its own.
+        thread, and may make calls of its own. ``naming``: an instance's id that the call must
+        name; others pass.
         """
         with self._lock:
-            self._surprises[action] = work
+            self._surprises[action] = (naming, work)
 
     # -- their end -----------------------------------------------------------------------------
 
@@ -212,10 +214,14 @@ class Faults:
     def is_listed(self, resource_id: str) -> bool:
         return self._unlisted.get(resource_id, 0.0) <= time.time()
 
-    def before(self, action: str) -> None:
-        """Refuses a call if that was ordered."""
+    def before(self, action: str, instance_ids: Collection[str] = ()) -> None:
+        """Refuses a call, which names those instances, if that was ordered."""
         with self._lock:
-            surprise = self._surprises.pop(action, None)
+            naming, surprise = self._surprises.get(action, ("", None))
+            if surprise and naming and naming not in instance_ids:
+                surprise = None
+            elif surprise:
+                del self._surprises[action]
         if surprise:
             surprise()
         with self._lock:

@@ -209,6 +209,18 @@ def test_a_surprise_comes_before_the_answer(api_cloud: Cloud) -> None:
     api_cloud.wait_state(other, "stopped")
 
 
+def test_a_surprise_waits_for_the_call_that_names_its_machine(api_cloud: Cloud) -> None:
+    one, other = api_cloud.launch()[0], api_cloud.launch()[0]
+    for each in (one, other):
+        api_cloud.wait_state(each, "running")
+    end = partial(api_cloud.api.terminate_instances, InstanceIds=[one])
+    api_cloud.ec2.faults.surprise("StopInstances", end, naming=one)
+    api_cloud.api.stop_instances(InstanceIds=[other])
+    api_cloud.wait_state(other, "stopped")
+    stop = partial(api_cloud.api.stop_instances, InstanceIds=[one])
+    assert code_of(stop) == ("IncorrectInstanceState", 400)
+
+
 def test_terminated_behind_one_s_back(api_cloud: Cloud) -> None:
     instance_id = api_cloud.launch()[0]
     api_cloud.wait_state(instance_id, "running")

@@ -11,7 +11,7 @@ SCARCE = {
     "RunInstances": (1, 0.5),
     "StartInstances": (1, 0.5),
     "DescribeInstances": (2, 1),
-    "CreateTags": (5, 10),
+    "CreateTags": (5, 5),
 }
 
 
@@ -110,7 +110,7 @@ async def test_one_bad_id_in_a_batch(surge, crowd, ec2):
         ec2.engine.machines.forget(unknown)
         ec2.engine.backend.forget_instance(unknown)
 
-    ec2.faults.surprise("StartInstances", terminate_two_and_forget_one)
+    ec2.faults.surprise("StartInstances", terminate_two_and_forget_one, naming=unknown)
     surge.begin()
     refused = await surge.end()
     assert ec2.calls()["StartInstances"]["error"]

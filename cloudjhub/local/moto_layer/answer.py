@@ -72,7 +72,7 @@ class LocalResponse(
                 f"{self.region}. Set AWS_DEFAULT_REGION.",
                 status=401,
             )
-        self.engine.faults.before(action)
+        self.engine.faults.before(action, self.param("InstanceIds", []))
         narrowed = bool(self._filters_from_querystring() or self.param("MaxResults"))
         if not self.engine.faults.admit(action, narrowed=narrowed, instances=self._touched(action)):
             raise refusals.throttled()
