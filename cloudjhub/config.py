@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from cloudjhub.errors import ConfigError
+from cloudjhub.idle_config import IdleConfig
 from cloudjhub.pool.timetable import Timetable, timetable
 
 _Id = Annotated[str, Field(min_length=1)]
@@ -49,10 +50,8 @@ def _one_or_several(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class ClusterConfig(BaseModel):
-    """What a running cluster works from. Sizes in GiB, times in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False, strict=True)
+class _Machines(BaseModel):
+    """Users' machines: what they are, where, how many. Sizes in GiB, times in seconds."""
 
     cluster_name: str = Field(
         alias="CLUSTER_NAME",
@@ -165,13 +164,6 @@ class ClusterConfig(BaseModel):
         description="Home volume of a user, GiB. 0 keeps homes on the root disk: files are then "
         "lost when a machine has to be replaced.",
     )
-    idle_timeout_seconds: int = Field(
-        default=3600,
-        alias="JUPYTER_NOTEBOOK_TIMEOUT",
-        ge=60,
-        description="Seconds without activity after which a machine is stopped. "
-        "A change takes effect within a minute.",
-    )
     server_owner: str = Field(
         default="",
         alias="SERVER_OWNER",
@@ -221,11 +213,13 @@ class ClusterConfig(BaseModel):
         'timetable such as {"always": 2, "mon,wed 08:50-10:00 Europe/Berlin": 25}; where several '
         "entries hold at a time, the largest counts. A change takes effect within a minute.",
     )
-    pool_state: Literal["running", "stopped"] = Field(
+    pool_state: Literal["running", "stopped", "hibernated"] = Field(
         default="running",
         alias="POOL_STATE",
         description='"running": machines of the pool are ready at once, and cost as much as used '
-        'ones. "stopped": they cost only their disks, and boot when they are given to someone.',
+        'ones. "stopped": they cost only their disks, and boot when they are given to someone. '
+        '"hibernated": the same, and they wake up instead of booting; needs IDLE_ACTION '
+        '"hibernate".',
     )
     pool_max: int = Field(
         default=50,
@@ -256,6 +250,12 @@ class ClusterConfig(BaseModel):
     def identity(self) -> tuple[str, str, str | None]:
         """What makes it this cluster and not another; may not change under a running hub."""
         return (self.cluster_name, self.region, self.ec2_endpoint_url)
+
+
+class ClusterConfig(IdleConfig, _Machines):
+    """What a running cluster works from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False, strict=True)
 
 
 def load(path: str | os.PathLike[str]) -> ClusterConfig:

@@ -98,8 +98,8 @@ def timetable(value: Any) -> Any:
         return value
     if not isinstance(value, dict):
         return Timetable(always=_count(value))
-    hours = tuple((_hours(key), _count(count)) for key, count in value.items() if key != ALWAYS)
-    return Timetable(_count(value.get(ALWAYS, 0)), hours)
+    timed = tuple((hours(key), _count(count)) for key, count in value.items() if key != ALWAYS)
+    return Timetable(_count(value.get(ALWAYS, 0)), timed)
 
 
 def _count(value: Any) -> int:
@@ -108,17 +108,18 @@ def _count(value: Any) -> int:
     return value
 
 
-def _hours(entry: str) -> Hours:
-    found = _HOURS.match(entry)
+def hours(entry: Any) -> Hours:
+    """The hours that one entry says. Raises ValueError with what is wrong."""
+    found = _HOURS.match(entry) if isinstance(entry, str) else None
     if not found:
         raise ValueError(_FORM.format(entry=entry))
     days, begin, end, zone = found.groups()
     try:
         ZoneInfo(zone)
-        hours = Hours(days, time.fromisoformat(begin), time.fromisoformat(end), zone)
-        hours.hold(datetime.now(ZoneInfo(zone)))
+        found_hours = Hours(days, time.fromisoformat(begin), time.fromisoformat(end), zone)
+        found_hours.hold(datetime.now(ZoneInfo(zone)))
     except (ZoneInfoNotFoundError, OSError) as error:
         raise ValueError(f"{entry!r}: there is no time zone {zone!r}") from error
     except (CronSimError, ValueError) as error:
         raise ValueError(f"{_FORM.format(entry=entry)} ({error})") from error
-    return hours
+    return found_hours

@@ -284,7 +284,7 @@ def test_a_pool_is_a_number_or_a_timetable_in_every_source(said: Said, value: st
         ("POOL", '{"mon 08:50-10:00 Europe/Atlantis": 3}', "no time zone"),
         ("POOL", '{"monday at nine": 3}', "is not understood"),
         ("POOL_MAX", "1001", "less than or equal to 1000"),
-        ("POOL_STATE", "hibernated", "'running' or 'stopped'"),
+        ("POOL_STATE", "asleep", "'running'"),
         ("POOL_SPARE_HOURS", "0", "greater than or equal to 1"),
         ("MAX_MACHINES", "-1", "greater than or equal to 0"),
         ("WHEN_FULL", "wait", "'queue' or 'refuse'"),
