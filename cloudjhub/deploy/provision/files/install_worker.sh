@@ -36,6 +36,12 @@ printf '%s\n' "$REQUIREMENTS" | install --mode 0600 /dev/stdin "$venv/requiremen
     --constraint "$venv/constraints.txt" "jupyterhub==$jupyterhub" "$jupyterlab" \
     --requirement "$venv/requirements.txt"
 "$python" -m pip check
+# Two formats of JSON schemas, which nothing in Jupyter uses, cost each start of a server a second of
+# CPU (https://github.com/python-jsonschema/jsonschema/issues/1428); without this, they are not checked.
+needed_by=$("$python" -m pip show rfc3987-syntax 2>/dev/null | sed -n 's/^Required-by: *//p')
+if [ -z "$needed_by" ] && ! grep -qi 'rfc3987.syntax' "$venv/requirements.txt"; then
+    "$python" -m pip uninstall --quiet --yes rfc3987-syntax
+fi
 
 # Students install packages of their own with pip; these go to ~/.local on their home volume, and
 # their kernels find them there. The server itself looks away from ~/.local (-s), so that nobody
