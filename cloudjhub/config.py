@@ -38,7 +38,8 @@ def _readable_file(value: str) -> str:
     return str(path)
 
 
-def _at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
+def at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The same. Raises ValueError if there is none, or one of them twice."""
     if not values:
         raise ValueError("name at least one")
     if len(set(values)) < len(values):
@@ -46,8 +47,13 @@ def _at_least_one(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-def _one_or_several(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+def one_or_several(value: Any) -> Any:
+    """``a``, ``a,b`` and a list in JSON's spelling as a list; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",")]
 
 
 class _Machines(BaseModel):
@@ -78,7 +84,7 @@ class _Machines(BaseModel):
         description="AMI from which users' machines are made.",
     )
     worker_instance_types: Annotated[
-        tuple[_InstanceType, ...], BeforeValidator(_one_or_several), AfterValidator(_at_least_one)
+        tuple[_InstanceType, ...], BeforeValidator(one_or_several), AfterValidator(at_least_one)
     ] = Field(
         alias="WORKER_INSTANCE_TYPE",
         strict=False,
@@ -94,7 +100,7 @@ class _Machines(BaseModel):
         "Empty: no choice.",
     )
     subnet_ids: Annotated[
-        tuple[_SubnetId, ...], BeforeValidator(_one_or_several), AfterValidator(_at_least_one)
+        tuple[_SubnetId, ...], BeforeValidator(one_or_several), AfterValidator(at_least_one)
     ] = Field(
         alias="SUBNET_ID",
         strict=False,
@@ -110,7 +116,7 @@ class _Machines(BaseModel):
         'the home moved there by a snapshot. "always": it is moved at once. "never": the user '
         "waits for capacity.",
     )
-    worker_security_groups: Annotated[_GroupIds, AfterValidator(_at_least_one)] = Field(
+    worker_security_groups: Annotated[_GroupIds, AfterValidator(at_least_one)] = Field(
         alias="WORKER_SECURITY_GROUPS",
         strict=False,
         description="Ids of the security groups of users' machines.",
@@ -274,7 +280,7 @@ def load(path: str | os.PathLike[str]) -> ClusterConfig:
 def parse(text: str, source: str) -> ClusterConfig:
     """Check JSON text; ``source`` is the file's name in findings. Raises ConfigError."""
     try:
-        values = json.loads(text, object_pairs_hook=_without_repeats)
+        values = json.loads(text, object_pairs_hook=without_repeats)
     except ValueError as error:
         raise ConfigError([f"{source}: is not valid JSON: {error}."]) from error
     if not isinstance(values, dict):
@@ -285,7 +291,8 @@ def parse(text: str, source: str) -> ClusterConfig:
         raise ConfigError([_finding(source, entry) for entry in error.errors()]) from None
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For json.loads: a key that stands there twice is a ValueError and not the last one's."""
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from cloudjhub.config import at_least_one, one_or_several, without_repeats
 from cloudjhub.pool.timetable import Timetable, timetable
 
 INSTANCE_TYPE = r"^[a-z0-9-]+\.[a-z0-9-]+$"
@@ -28,23 +29,12 @@ def _whole_number(value: object) -> object:
 Number = Annotated[int, BeforeValidator(_whole_number)]
 
 
-def _separated(value: Any) -> Any:
-    """``a,b`` of a flag; a list where a file says one."""
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-
-
-def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    if not values:
-        raise ValueError("name at least one")
-    if len(set(values)) < len(values):
-        raise ValueError("name each only once")
-    return values
-
-
 InstanceTypes = Annotated[
-    tuple[_InstanceType, ...], BeforeValidator(_separated), AfterValidator(_distinct)
+    tuple[_InstanceType, ...], BeforeValidator(one_or_several), AfterValidator(at_least_one)
 ]
-SubnetIds = Annotated[tuple[_SubnetId, ...], BeforeValidator(_separated), AfterValidator(_distinct)]
+SubnetIds = Annotated[
+    tuple[_SubnetId, ...], BeforeValidator(one_or_several), AfterValidator(at_least_one)
+]
 
 
 def _from_text(value: Any) -> Any:
@@ -52,8 +42,8 @@ def _from_text(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except ValueError as error:
+        return json.loads(value, object_pairs_hook=without_repeats)
+    except json.JSONDecodeError as error:
         raise ValueError(
             "is neither a number nor a timetable in JSON, such as "
             '{"always": 2, "mon,wed 08:50-10:00 Europe/Berlin": 25}'

@@ -260,6 +260,7 @@ def test_types_and_subnets_may_be_several_in_every_source(said: Said):
     assert by_file.private_subnet_ids == TWO
     said.environment["CLOUDJHUB_WORKER_INSTANCE_TYPE"] = "c5.large,c5a.large"
     assert said.read().worker_instance_types == ("c5.large", "c5a.large")
+    assert said.read("--worker_instance_type", '["m5.large"]').worker_instance_types == ("m5.large",)
 
 
 @pytest.mark.parametrize("value", ["5", json.dumps(TIMETABLE)])
@@ -281,6 +282,8 @@ def test_a_pool_is_a_number_or_a_timetable_in_every_source(said: Said, value: st
         ("WORKER_INSTANCE_TYPE", "t3.medium,", "pattern"),
         ("POOL", "many", "neither a number nor a timetable"),
         ("POOL", "-1", "not a number of machines"),
+        ("POOL", '{"always": 1, "always": 2}', "stands there twice"),
+        ("WORKER_INSTANCE_TYPE", '["t3.medium"', "Expecting"),
         ("POOL", '{"mon 08:50-10:00 Europe/Atlantis": 3}', "no time zone"),
         ("POOL", '{"monday at nine": 3}', "is not understood"),
         ("POOL_MAX", "1001", "less than or equal to 1000"),

@@ -40,6 +40,12 @@ def test_defaults_are_those_of_the_reference(config):
     assert config.ec2_endpoint_url is None
 
 
+@pytest.mark.parametrize("value", ["t3.medium, t3a.medium", ["t3.medium", "t3a.medium"]])
+def test_several_types_are_a_list_or_have_commas_between(config_values, value):
+    config = ClusterConfig.model_validate({**config_values, "WORKER_INSTANCE_TYPE": value})
+    assert config.worker_instance_types == ("t3.medium", "t3a.medium")
+
+
 BAD_VALUES = [
     ("CLUSTER_NAME", "two words"),
     ("CLUSTER_NAME", ""),
