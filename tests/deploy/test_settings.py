@@ -260,7 +260,9 @@ def test_types_and_subnets_may_be_several_in_every_source(said: Said):
     assert by_file.private_subnet_ids == TWO
     said.environment["CLOUDJHUB_WORKER_INSTANCE_TYPE"] = "c5.large,c5a.large"
     assert said.read().worker_instance_types == ("c5.large", "c5a.large")
-    assert said.read("--worker_instance_type", '["m5.large"]').worker_instance_types == ("m5.large",)
+    assert said.read("--worker_instance_type", '["m5.large"]').worker_instance_types == (
+        "m5.large",
+    )
 
 
 @pytest.mark.parametrize("value", ["5", json.dumps(TIMETABLE)])
