@@ -112,6 +112,14 @@ class EC2:
         answer = self._write.ask("stop_instances", InstanceIds=instance_ids, Force=force)
         return _new_states(answer["StoppingInstances"])
 
+    def hibernate(self, instance_ids: list[str]) -> dict[str, str]:
+        """StopInstances, all or none, with the memory written to the disk. Raises CannotHibernate.
+
+        EC2's word is not the machine's: one that fails to write it shuts down.
+        """
+        answer = self._write.ask("stop_instances", InstanceIds=instance_ids, Hibernate=True)
+        return _new_states(answer["StoppingInstances"])
+
     def terminate(self, instance_ids: list[str]) -> dict[str, str]:
         """TerminateInstances, all or none. Volumes that outlive their machine stay."""
         answer = self._write.ask("terminate_instances", InstanceIds=instance_ids)

@@ -46,6 +46,10 @@ _BY_CODE: dict[str, tuple[type[errors.EC2Error], str]] = {
         errors.BadLaunch,
         "The home volume lies in another zone than the subnet SUBNET_ID.",
     ),
+    "UnsupportedHibernationConfiguration": (
+        errors.CannotHibernate,
+        "This machine cannot hibernate.",
+    ),
     "InvalidAMIID.NotFound": (
         errors.BadLaunch,
         "The AMI WORKER_AMI does not exist in this region.",
@@ -77,7 +81,7 @@ def from_code(action: str, code: str, text: str, request_id: str) -> errors.EC2E
         kind, message = errors.EC2Unavailable, "Amazon EC2 has trouble of its own just now."
     elif code in _BY_CODE:
         kind, message = _BY_CODE[code]
-        if kind is errors.BadLaunch:
+        if kind in (errors.BadLaunch, errors.CannotHibernate):
             message = f"{message} EC2 says: {text}"
     else:
         kind, message = errors.EC2Error, f"EC2 refused {action}: {text}"

@@ -78,6 +78,10 @@ def _reason(element: Element, namespace: str) -> Mapping[str, str]:
     return {"Code": code, "Message": message}
 
 
+def _hibernation(element: Element, namespace: str) -> Mapping[str, bool]:
+    return {"Configured": element.findtext(namespace + "configured") == "true"}
+
+
 def _tags(element: Element, namespace: str) -> list[Mapping[str, str]]:
     key, value = namespace + "key", namespace + "value"
     return [{"Key": tag.findtext(key, ""), "Value": tag.findtext(value, "")} for tag in element]
@@ -100,6 +104,8 @@ _MEMBERS = {
     "privateIpAddress": ("PrivateIpAddress", _text),
     "launchTime": ("LaunchTime", _time),
     "stateReason": ("StateReason", _reason),
+    "reason": ("StateTransitionReason", _text),
+    "hibernationOptions": ("HibernationOptions", _hibernation),
     "tagSet": ("Tags", _tags),
     "blockDeviceMapping": ("BlockDeviceMappings", _devices),
 }

@@ -1,11 +1,18 @@
 """What EC2 says, as frozen values. No boto3 object goes further than cloudjhub.ec2."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 HOME_DEVICE = "/dev/sdf"
+
+#: Code of the state reason of a machine that was stopped with its memory on its disk; one whose
+#: hibernation failed was shut down and has another.
+#: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hibernating-instances.html
+_HIBERNATED = "Client.UserInitiatedHibernate"
+_MOMENT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 
 Tags = dict[str, str]
 
@@ -31,6 +38,13 @@ class Instance:
     state_reason: str = ""  # "Code: message"; "" where EC2 gives none
     tags: Tags = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)  # device name -> volume id
+    hibernation_configured: bool = False  # since its launch, and for ever
+    ended_at: datetime | None = None  # of the last stop; None while it runs, or where EC2 is silent
+
+    @property
+    def hibernated(self) -> bool:
+        """Whether it is stopped and wakes up at its next start instead of booting."""
+        return self.state == "stopped" and self.state_reason.startswith(_HIBERNATED)
 
     @property
     def home_volume_id(self) -> str | None:
@@ -99,7 +113,17 @@ def instance_from(raw: Mapping[str, Any]) -> Instance:
             for mapping in raw.get("BlockDeviceMappings", [])
             if mapping.get("Ebs", {}).get("VolumeId")
         },
+        hibernation_configured=bool(raw.get("HibernationOptions", {}).get("Configured")),
+        ended_at=_moment(raw.get("StateTransitionReason") or ""),
     )
+
+
+def _moment(transition: str) -> datetime | None:
+    """Of "User initiated (2026-11-23 18:40:00 GMT)"; None of what has no such moment."""
+    found = _MOMENT.search(transition)
+    if found is None:
+        return None
+    return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
 
 
 def volume_from(raw: Mapping[str, Any]) -> Volume:

@@ -18,6 +18,7 @@
     │   ├── NotPermitted           credentials or policy refuse
     │   │   └── PolicyRefuses      the policy does: also said of what is gone, with its tags
     │   ├── NotFound               that id is unknown (perhaps not known yet)
+    │   ├── CannotHibernate        it can be launched or stopped, but not so that it wakes up again
     │   ├── WrongState             the machine or volume is in a state that forbids this
     │   └── BadLaunch              AMI, type, subnet, group or key pair of the launch is wrong
     ├── MachineError               EC2 says running, the machine says otherwise
@@ -186,6 +187,10 @@ class WrongState(EC2Error):
     """The resource's present state forbids the call."""
 
     remedy = "Try again in a minute."
+
+
+class CannotHibernate(EC2Error):
+    """EC2 refuses to hibernate a machine, or to launch one for it."""
 
 
 class BadLaunch(EC2Error):

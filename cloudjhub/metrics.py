@@ -63,6 +63,11 @@ capacity_refusals = Counter(
     "Answers of EC2 that it has no machine of this type in this zone.",
     ["type", "zone"],
 )
+hibernations = Counter(
+    "cloudjhub_hibernations",
+    "Machines to be hibernated; outcome: hibernates, refused by EC2, or not_configured for it.",
+    ["outcome"],
+)
 limit_refusals = Counter(
     "cloudjhub_limit_refusals",
     "Logins that found no place; limit: the cluster's or the account's.",

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from cloudjhub.errors import (
+    CannotHibernate,
     EC2Error,
     NoCapacity,
     NotFound,
@@ -17,7 +18,14 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 # EC2 refuses a call on several machines as a whole when it cannot serve one of them.
-CAUSED_BY_ONE = (NotFound, WrongState, NoCapacity, QuotaReached, PolicyRefuses)
+CAUSED_BY_ONE = (
+    NotFound,
+    WrongState,
+    NoCapacity,
+    QuotaReached,
+    PolicyRefuses,
+    CannotHibernate,
+)
 
 # Of these it need not be a member's fault: after so many single refusals the others are not tried.
 _OFTEN_OF_ALL = (NoCapacity, QuotaReached, PolicyRefuses)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cloudjhub import homes
 from cloudjhub.capacity import REMEMBERED_SECONDS, START, Capacity
@@ -25,11 +25,14 @@ from cloudjhub.fleet.facts import Facts
 from cloudjhub.fleet.launches import Launches
 from cloudjhub.fleet.shared_read import SharedRead
 from cloudjhub.fleet.spares import Spares
+from cloudjhub.fleet.stops import Stops
 from cloudjhub.fleet.view import View
 from cloudjhub.launch_spec import LaunchSpec
 from cloudjhub.naming import CLUSTER_TAG, RETIRED_TAG, Owner, has_owner, is_owned_by
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 _ENDED = ("shutting-down", "terminated")
 
@@ -72,10 +75,7 @@ class Fleet:
         )
         self._starts: dict[Kind, Batcher[str, None]] = {}
         self._being_started: set[str] = set()
-        self._stops = {
-            force: self._batcher("StopInstances", self._stop_sender(force))
-            for force in (False, True)
-        }
+        self._stops = Stops(ec2, self._calls, self.view, batcher=self._batcher)
         self._terminations = self._batcher("TerminateInstances", self._send_terminations)
         self._loop_task = asyncio.create_task(self.view.run(), name="cloudjhub-view")
 
@@ -84,7 +84,8 @@ class Fleet:
         self._loop_task.cancel()
         await self.admission.aclose()
         await self._launches.aclose()
-        for batcher in [*self._starts.values(), *self._stops.values(), self._terminations]:
+        await self._stops.aclose()
+        for batcher in [*self._starts.values(), self._terminations]:
             await batcher.aclose()
         await asyncio.gather(self._loop_task, return_exceptions=True)
         self._calls.close()
@@ -198,9 +199,15 @@ class Fleet:
         """Whether a start was sent that EC2 has not answered; it goes on though its asker left."""
         return instance_id in self._being_started
 
-    async def stop(self, instance_id: str, *, force: bool = False) -> None:
-        """StopInstances, shared; of a stopped machine too."""
-        await self._unless_gone(self._stops[force].submit(instance_id), instance_id)
+    async def stop(self, instance_id: str, *, force: bool = False, hibernate: bool = False) -> bool:
+        """StopInstances, shared; of a stopped machine too. Gives whether EC2 hibernates it.
+
+        ``hibernate``: a machine that cannot is stopped all the same.
+        """
+        if hibernate and await self._unless_gone(self._stops.hibernate(instance_id), instance_id):
+            return True
+        await self._unless_gone(self._stops.stop(instance_id, force=force), instance_id)
+        return False
 
     async def terminate(self, instance_id: str) -> None:
         """TerminateInstances, shared. Of a machine EC2 does not know: done."""
@@ -209,10 +216,10 @@ class Fleet:
         except NotFound:
             log.info("%s is already gone", instance_id)
 
-    async def _unless_gone(self, answer: Awaitable[None], instance_id: str) -> None:
+    async def _unless_gone(self, answer: Awaitable[Answer], instance_id: str) -> Answer:
         """A refusal by policy may mean that the machine is gone: NotFound, then."""
         try:
-            await answer
+            return await answer
         except PolicyRefuses as error:
             # As many listings as the view takes to believe it.
             await self.view.next_listing()
@@ -282,19 +289,6 @@ class Fleet:
                 self.view.tell_states(states)
             finally:
                 self._being_started.difference_update(ids)
-            return [None] * len(ids)
-
-        return send
-
-    def _stop_sender(self, force: bool) -> Callable[[list[str]], Any]:
-        async def send(ids: list[str]) -> list[None]:
-            states = await self._calls.patiently(
-                "StopInstances",
-                lambda: self._ec2.stop(ids, force=force),
-                resources=len(ids),
-                retry=EC2Unavailable,
-            )
-            self.view.tell_states(states)
             return [None] * len(ids)
 
         return send

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from cloudjhub.ec2_values import HOME_DEVICE, Image, Instance, Snapshot, Volume
-from cloudjhub.errors import BadLaunch, NoCapacity, NotFound, WrongState
+from cloudjhub.errors import BadLaunch, CannotHibernate, NoCapacity, NotFound, WrongState
 from cloudjhub.naming import CLUSTER_TAG, ROLE_TAG, Owner
 
 NEXT_STATE = {"pending": "running", "stopping": "stopped", "shutting-down": "terminated"}
@@ -110,7 +110,9 @@ class FakeEC2:
         return self.shown(listed) if self.shown else listed
 
     def _enter(self, instance_id, state):
-        self.change(instance_id, state=state)
+        # EC2 gives the reason of a stop until the machine is started again.
+        kept = self.machines[instance_id].state_reason if state in ("stopping", "stopped") else ""
+        self.change(instance_id, state=state, state_reason=kept)
         if state == "terminated":
             for disk in self.disks.values():
                 if disk.attached_to == instance_id:
@@ -168,6 +170,17 @@ class FakeEC2:
     def stop(self, instance_ids, *, force=False):
         self._called("force-stop" if force else "stop", list(instance_ids))
         return self._all_or_none(instance_ids, MAY_STOP, {"running": "stopping"})
+
+    def hibernate(self, instance_ids):
+        self._called("hibernate", list(instance_ids))
+        named = [self.machines[each] for each in instance_ids if each in self.machines]
+        if not all(machine.hibernation_configured for machine in named):
+            raise CannotHibernate("Not launched for it.", action="StopInstances")
+        states = self._all_or_none(instance_ids, MAY_STOP, {"running": "stopping"})
+        for machine in named:
+            if machine.state == "running":
+                self.change(machine.id, state_reason="Client.UserInitiatedHibernate: as asked")
+        return states
 
     def terminate(self, instance_ids):
         self._called("terminate", list(instance_ids))

@@ -174,6 +174,16 @@ def test_a_machine_is_stopped_and_started(cloud, moto_spec):
     assert cloud.stop([machine.id], force=True) == {machine.id: "stopping"}
 
 
+def test_a_machine_is_hibernated(cloud, moto_spec, monkeypatch):
+    machine = launch(cloud, moto_spec)
+    sent = []
+    cloud._write._client.meta.events.register(
+        "before-parameter-build.ec2.StopInstances", lambda params, **_: sent.append(params)
+    )
+    assert cloud.hibernate([machine.id]) == {machine.id: "stopping"}
+    assert [(each["InstanceIds"], each["Hibernate"]) for each in sent] == [([machine.id], True)]
+
+
 def test_tags_are_written_on_machine_and_disk_in_one_call_and_removed(cloud, moto_spec):
     machine = listed(cloud, launch(cloud, moto_spec).id)
     cloud.tag([machine.id, machine.home_volume_id], {"a": "1", "b": ""})

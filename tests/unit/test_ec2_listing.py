@@ -1,5 +1,7 @@
 """The listing of all machines, read by hand: the same as what botocore reads, and cheaper."""
 
+from datetime import datetime, timezone
+
 import pytest
 from botocore.parsers import create_parser
 from botocore.session import Session
@@ -17,6 +19,8 @@ ITEM = """<item>
   <stateReason>
     <code>Client.UserInitiatedShutdown</code><message>By &lt;hand&gt;</message>
   </stateReason>
+  <reason>User initiated (2026-11-23 18:40:00 GMT)</reason>
+  <hibernationOptions><configured>true</configured></hibernationOptions>
   <blockDeviceMapping>
     <item><deviceName>/dev/sda1</deviceName><ebs><volumeId>vol-{n}</volumeId></ebs></item>
     <item><deviceName>/dev/sdf</deviceName><ebs><volumeId>vol-f{n}</volumeId></ebs></item>
@@ -64,6 +68,9 @@ def test_machines_are_the_same_as_botocore_reads_them(botocore_reads, monkeypatc
     take_reservations(response, found)
     assert machines(found) == machines(expected)
     assert machines(found)[0].tags == {"cloudjhub:user": "zoë & co", "cloudjhub:server": ""}
+    assert [m.hibernation_configured for m in machines(found)] == [True] * 3 + [False]
+    stopped = datetime(2026, 11, 23, 18, 40, tzinfo=timezone.utc)
+    assert [m.ended_at for m in machines(found)] == [stopped] * 3 + [None]
     assert [m.state for m in machines(found)] == ["running"] * 3 + ["terminated"]
     rest = botocore_reads(response)
     assert rest["NextToken"] == "go-on"

@@ -70,6 +70,27 @@ def test_the_state_reason_is_one_sentence(reason, text):
     assert instance_from({**RAW, "StateReason": reason}).state_reason == text
 
 
+def test_a_machine_that_can_hibernate_and_does_so_is_told_from_others():
+    asleep = {
+        **RAW,
+        "State": {"Name": "stopped"},
+        "StateReason": {
+            "Code": "Client.UserInitiatedHibernate",
+            "Message": "Client.UserInitiatedHibernate: User initiated hibernate",
+        },
+        "StateTransitionReason": "User initiated (2026-11-23 18:40:00 GMT)",
+        "HibernationOptions": {"Configured": True},
+    }
+    machine = instance_from(asleep)
+    assert (machine.hibernation_configured, machine.hibernated) == (True, True)
+    assert machine.ended_at == datetime(2026, 11, 23, 18, 40, tzinfo=timezone.utc)
+    off = {**asleep, "StateReason": {"Code": "Client.UserInitiatedShutdown", "Message": ""}}
+    assert not instance_from(off).hibernated
+    running = instance_from({**RAW, "StateTransitionReason": ""})
+    assert (running.hibernation_configured, running.hibernated) == (False, False)
+    assert running.ended_at is None
+
+
 def test_tags_are_set_replaced_and_removed_on_a_copy():
     before = Instance("i-1", "running", tags={"a": "1", "b": "2"})
     after = before.with_tags({"a": "9", "b": None, "c": "3", "never": None})
