@@ -212,13 +212,21 @@ def test_hibernation_must_be_configured(cloud: Cloud) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("behavior", "end"), [("stop", "stopped"), ("terminate", "terminated")])
-def test_a_machine_that_powers_itself_off(cloud: Cloud, behavior: str, end: str) -> None:
-    instance_id = started(cloud, InstanceInitiatedShutdownBehavior=behavior)
+def test_a_machine_that_powers_itself_off(both: Cloud, behavior: str, end: str) -> None:
+    instance_id = started(both, InstanceInitiatedShutdownBehavior=behavior)
+    both.ssh(instance_id, "nohup sleep 1000 >/dev/null 2>&1 & echo mine >kept")
     with pytest.raises(subprocess.CalledProcessError):
-        cloud.ssh(instance_id, "sudo -n poweroff; sleep 5; false")
-    cloud.wait_state(instance_id, end)
-    code = cloud.instance(instance_id)["StateReason"]["Code"]
+        both.ssh(instance_id, "sudo -n poweroff; sleep 5; false")
+    both.wait_state(instance_id, end)
+    code = both.instance(instance_id)["StateReason"]["Code"]
     assert code == "Client.InstanceInitiatedShutdown"
+    assert left_behind(both, instance_id) == []
+    if end == "stopped":
+        console = both.api.get_console_output(InstanceId=instance_id)["Output"]
+        assert f"{instance_id} powers itself off" in console
+        both.api.start_instances(InstanceIds=[instance_id])
+        both.wait_ssh(instance_id)
+        assert both.ssh(instance_id, "cat kept") == "mine\n"
 
 
 @pytest.mark.slow
