@@ -85,6 +85,9 @@ def from_code(action: str, code: str, text: str, request_id: str) -> errors.EC2E
             message = f"{message} EC2 says: {text}"
     else:
         kind, message = errors.EC2Error, f"EC2 refused {action}: {text}"
+    if kind in (errors.EC2Error, errors.BadLaunch) and "hibernat" in text.lower():
+        # EC2 has said so by more than one code.
+        kind, message = errors.CannotHibernate, f"This machine cannot hibernate. EC2 says: {text}"
     error = kind(message, action=action, code=code, request_id=request_id)
     error.remedy = _REMEDIES.get(code, error.remedy)
     return error

@@ -39,12 +39,15 @@ class Instance:
     tags: Tags = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)  # device name -> volume id
     hibernation_configured: bool = False  # since its launch, and for ever
-    ended_at: datetime | None = None  # of the last stop; None while it runs, or where EC2 is silent
+    stopped_at: datetime | None = None  # None while it runs, or where EC2 gives none
 
     @property
     def hibernated(self) -> bool:
-        """Whether it is stopped and wakes up at its next start instead of booting."""
-        return self.state == "stopped" and self.state_reason.startswith(_HIBERNATED)
+        """Whether it wakes up at its next start instead of booting.
+
+        While it is stopping this is what it is about to do, and may still fail.
+        """
+        return self.state in ("stopping", "stopped") and self.state_reason.startswith(_HIBERNATED)
 
     @property
     def home_volume_id(self) -> str | None:
@@ -114,7 +117,7 @@ def instance_from(raw: Mapping[str, Any]) -> Instance:
             if mapping.get("Ebs", {}).get("VolumeId")
         },
         hibernation_configured=bool(raw.get("HibernationOptions", {}).get("Configured")),
-        ended_at=_moment(raw.get("StateTransitionReason") or ""),
+        stopped_at=_moment(raw.get("StateTransitionReason") or ""),
     )
 
 

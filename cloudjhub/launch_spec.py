@@ -33,11 +33,15 @@ class LaunchSpec:
     home_gib: int  # 0: born without a home volume
     server_owner: str
     zone: str = ""  # the subnet's, as far as it is known; the subnet decides
+    hibernates: bool = False  # as far as Amazon lets machines of this type and AMI
 
     @property
     def shape(self) -> str:
         """Short hash, kept in the machine's cloudjhub:shape tag; equal for equal specs."""
-        return hashlib.sha256(repr(astuple(self)[:-1]).encode()).hexdigest()[:16]
+        *values, _zone, hibernates = astuple(self)
+        if hibernates:
+            values.append("hibernates")
+        return hashlib.sha256(repr(tuple(values)).encode()).hexdigest()[:16]
 
     @property
     def kind(self) -> Kind:
@@ -74,6 +78,7 @@ def launch_spec(
         root_gib=config.root_disk_gib,
         home_gib=config.home_disk_gib if with_home else 0,
         server_owner=config.server_owner,
+        hibernates=config.idle_action == "hibernate",
     )
 
 
@@ -115,9 +120,17 @@ def types_to_start(config: ClusterConfig, present: str) -> tuple[str, ...]:
     return types if present in types else (present, *types)
 
 
-def run_arguments(spec: LaunchSpec, *, count: int, client_token: str) -> dict[str, Any]:
-    """RunInstances for 1 to ``count`` machines that belong to nobody yet."""
+def run_arguments(
+    spec: LaunchSpec, *, count: int, client_token: str, may_hibernate: bool = True
+) -> dict[str, Any]:
+    """RunInstances for 1 to ``count`` machines that belong to nobody yet.
+
+    ``may_hibernate``: False where Amazon refuses machines of this spec that can hibernate. They are
+    of the same shape, as it is what the configuration asks for.
+    """
+    hibernates = spec.hibernates and may_hibernate
     return {
+        **({"HibernationOptions": {"Configured": True}} if hibernates else {}),
         "ImageId": spec.image_id,
         "InstanceType": spec.instance_type,
         "MinCount": 1,

@@ -23,6 +23,7 @@ from cloudjhub.fleet.calls import Calls
 from cloudjhub.fleet.copies import Copies
 from cloudjhub.fleet.facts import Facts
 from cloudjhub.fleet.launches import Launches
+from cloudjhub.fleet.launching import Launching
 from cloudjhub.fleet.shared_read import SharedRead
 from cloudjhub.fleet.spares import Spares
 from cloudjhub.fleet.stops import Stops
@@ -70,8 +71,9 @@ class Fleet:
         self.capacity = Capacity(settings.capacity_memory_seconds)
         self.copies = Copies(ec2, self._calls)
         self._facts = Facts(ec2, self._calls)
+        self._launching = Launching(ec2, self._calls)
         self._launches = Launches(
-            ec2, self._calls, self.view, self.spares, self.capacity, batcher=self._batcher
+            self._launching, self.view, self.spares, self.capacity, batcher=self._batcher
         )
         self._starts: dict[Kind, Batcher[str, None]] = {}
         self._being_started: set[str] = set()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cloudjhub.capacity import Capacity
-from cloudjhub.ec2 import EC2
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import (
     BadLaunch,
@@ -17,10 +16,10 @@ from cloudjhub.errors import (
     QuotaReached,
 )
 from cloudjhub.fleet.batch import Batcher, own_copy
-from cloudjhub.fleet.calls import Calls
+from cloudjhub.fleet.launching import Launching
 from cloudjhub.fleet.spares import Coming, Spares, Ticket
 from cloudjhub.fleet.view import View
-from cloudjhub.launch_spec import LaunchSpec, run_arguments
+from cloudjhub.launch_spec import LaunchSpec
 from cloudjhub.naming import Owner
 
 log = logging.getLogger(__name__)
@@ -35,16 +34,14 @@ class Launches:
 
     def __init__(
         self,
-        ec2: EC2,
-        calls: Calls,
+        launching: Launching,
         view: View,
         spares: Spares,
         capacity: Capacity,
         *,
         batcher: MakeBatcher,
     ):
-        self._ec2 = ec2
-        self._calls = calls
+        self._launching = launching
         self._view = view
         self._spares = spares
         self._capacity = capacity
@@ -107,13 +104,10 @@ class Launches:
     async def _sent(self, spec: LaunchSpec, tickets: Sequence[Ticket]) -> list[Instance]:
         """One RunInstances; a refusal for capacity is remembered for everyone."""
         count = len(tickets)
-        arguments = run_arguments(spec, count=count, client_token=uuid.uuid4().hex)
         coming = Coming(spec.shape, set(self._view.ownerless(spec.shape)), tickets)
         try:
             with self._spares.launching(coming):
-                launched = await self._calls.patiently(
-                    "RunInstances", self._ec2.run, arguments, resources=count
-                )
+                launched = await self._launching.run(spec, count=count, token=uuid.uuid4().hex)
         except NoCapacity:
             self._capacity.refused(*spec.kind)
             raise

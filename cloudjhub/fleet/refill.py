@@ -7,7 +7,7 @@ from cloudjhub.capacity import START
 from cloudjhub.ec2_values import Instance, Kind
 from cloudjhub.errors import EC2Unavailable, NoCapacity, NoFreeAddress, QuotaReached
 from cloudjhub.fleet.fleet import Fleet
-from cloudjhub.launch_spec import LaunchSpec, run_arguments
+from cloudjhub.launch_spec import LaunchSpec
 
 
 async def launch_spares(fleet: Fleet, spec: LaunchSpec, count: int, token: str) -> list[Instance]:
@@ -17,11 +17,8 @@ async def launch_spares(fleet: Fleet, spec: LaunchSpec, count: int, token: str) 
     left out. Raises EC2Error where none came.
     """
     while True:
-        arguments = run_arguments(spec, count=count, client_token=f"{token}-{count}")
         try:
-            launched = await fleet._calls.patiently(
-                "RunInstances", fleet._ec2.run, arguments, resources=count
-            )
+            launched = await fleet._launching.run(spec, count=count, token=f"{token}-{count}")
         except NoCapacity:
             fleet.capacity.refused(*spec.kind)
             raise

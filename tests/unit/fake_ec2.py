@@ -152,7 +152,10 @@ class FakeEC2:
             )
             machines = [self.add("pending", tags=machine_tags) for _ in range(granted)]
             for machine in machines:
-                self.change(machine.id, instance_type=kind[0], zone=kind[1])
+                able = arguments.get("HibernationOptions", {}).get("Configured", False)
+                self.change(
+                    machine.id, instance_type=kind[0], zone=kind[1], hibernation_configured=able
+                )
             for machine in machines if home else []:
                 disk = self.add_disk(attached_to=machine.id, tags=disk_tags, zone=kind[1])
                 self.change(machine.id, volumes={HOME_DEVICE: disk.id})

@@ -70,7 +70,7 @@ def test_machines_are_the_same_as_botocore_reads_them(botocore_reads, monkeypatc
     assert machines(found)[0].tags == {"cloudjhub:user": "zoë & co", "cloudjhub:server": ""}
     assert [m.hibernation_configured for m in machines(found)] == [True] * 3 + [False]
     stopped = datetime(2026, 11, 23, 18, 40, tzinfo=timezone.utc)
-    assert [m.ended_at for m in machines(found)] == [stopped] * 3 + [None]
+    assert [m.stopped_at for m in machines(found)] == [stopped] * 3 + [None]
     assert [m.state for m in machines(found)] == ["running"] * 3 + ["terminated"]
     rest = botocore_reads(response)
     assert rest["NextToken"] == "go-on"

@@ -83,12 +83,12 @@ def test_a_machine_that_can_hibernate_and_does_so_is_told_from_others():
     }
     machine = instance_from(asleep)
     assert (machine.hibernation_configured, machine.hibernated) == (True, True)
-    assert machine.ended_at == datetime(2026, 11, 23, 18, 40, tzinfo=timezone.utc)
+    assert machine.stopped_at == datetime(2026, 11, 23, 18, 40, tzinfo=timezone.utc)
     off = {**asleep, "StateReason": {"Code": "Client.UserInitiatedShutdown", "Message": ""}}
     assert not instance_from(off).hibernated
     running = instance_from({**RAW, "StateTransitionReason": ""})
     assert (running.hibernation_configured, running.hibernated) == (False, False)
-    assert running.ended_at is None
+    assert running.stopped_at is None
 
 
 def test_tags_are_set_replaced_and_removed_on_a_copy():
@@ -191,3 +191,15 @@ def test_no_answer_is_its_own_error():
     assert type(error) is errors.EC2Unreachable
     assert (error.code, error.request_id) == ("", "")
     assert "no answer" in str(error)
+
+
+@pytest.mark.parametrize(
+    "code", ["UnsupportedHibernationConfiguration", "UnsupportedOperation", "InvalidParameterValue"]
+)
+def test_what_ec2_says_of_hibernation_is_told_from_other_refusals_whatever_its_code(code):
+    said = "The instance can't be hibernated because it was not configured for it: i-1"
+    error = ec2_errors.from_code("StopInstances", code, said, "r-1")
+    assert isinstance(error, errors.CannotHibernate)
+    assert (error.code, said in error.message) == (code, True)
+    other = ec2_errors.from_code("StopInstances", "UnsupportedOperation", "Not so.", "r-1")
+    assert not isinstance(other, errors.CannotHibernate)

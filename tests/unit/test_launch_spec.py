@@ -7,7 +7,7 @@ import pytest
 
 from cloudjhub.config import ClusterConfig
 from cloudjhub.errors import ConfigError
-from cloudjhub.launch_spec import launch_spec, run_arguments
+from cloudjhub.launch_spec import LaunchSpec, launch_spec, run_arguments
 
 
 @pytest.fixture
@@ -136,6 +136,43 @@ def test_what_does_not_change_the_machine_does_not_change_its_shape(
 ):
     other = ClusterConfig.model_validate({**config_values, key: 5000})
     assert launch_spec(other, image).shape == spec.shape
+
+
+def hibernating(config_values):
+    return ClusterConfig.model_validate({**config_values, "IDLE_ACTION": "hibernate"})
+
+
+def test_machines_are_launched_able_to_hibernate_where_idle_ones_are_to(
+    config_values, image, arguments
+):
+    spec = launch_spec(hibernating(config_values), image)
+    asked = run_arguments(spec, count=30, client_token="token")
+    assert asked.pop("HibernationOptions") == {"Configured": True}
+    assert "HibernationOptions" not in arguments
+    refused = run_arguments(spec, count=30, client_token="token", may_hibernate=False)
+    assert refused == asked  # of the same shape, as nothing better is to be had
+
+
+def test_machines_that_can_hibernate_are_of_another_shape(config_values, image, spec):
+    able = launch_spec(hibernating(config_values), image)
+    assert able.shape != spec.shape
+    assert able.shape == replace(able, zone="z").shape
+
+
+def test_the_shape_of_machines_that_are_there_already_stays():
+    spec = LaunchSpec(
+        cluster="class",
+        image_id="ami-1",
+        instance_type="t3.medium",
+        subnet_id="subnet-1",
+        security_groups=("sg-1",),
+        key_name="key",
+        root_device="/dev/sda1",
+        root_gib=8,
+        home_gib=1,
+        server_owner="",
+    )
+    assert spec.shape == "45eead6003e62a04"  # as machines carry it since the first release
 
 
 def test_a_root_disk_smaller_than_the_images_is_refused_with_the_size_it_needs(config, image):
