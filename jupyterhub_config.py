@@ -8,6 +8,7 @@ the names, and may change what stands here.
 import os
 from pathlib import Path
 
+from cloudjhub.hub_api import HANDLERS
 from cloudjhub.hub_database import quick_commits
 from cloudjhub.hub_start import begin_with_hub
 
@@ -44,6 +45,11 @@ c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 # Logins that arrive together share EC2 calls, so the hundred and first need not be turned away.
 # EC2's own limits are kept by the spawner. 0 is no limit (default 100).
 c.JupyterHub.concurrent_spawn_limit = 0
+
+# Beside JupyterHub's REST API: machines ask when they are idle, the culler has them stopped then.
+# That "extra_handlers is deprecated" in the log is about pages, which are better services; these
+# need the hub's own spawners.
+c.JupyterHub.extra_handlers = HANDLERS
 
 # Every named server is another machine that somebody pays for; an operator can allow them.
 c.JupyterHub.allow_named_servers = False

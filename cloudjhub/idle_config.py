@@ -1,6 +1,6 @@
 """The keys of server_config.json that say when a machine is idle, and what happens to it then."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
@@ -13,6 +13,11 @@ def _all_hours(value: Any) -> Any:
         raise ValueError('must be a list, such as ["mon-fri 08:00-18:00 Europe/Berlin"]')
     return tuple(each if isinstance(each, Hours) else hours(each) for each in value)
 
+
+#: how often single-user servers report their last activity to the hub (JupyterHub's own: 300)
+REPORT_SECONDS = 60
+#: what becomes of an idle machine
+IdleAction = Literal["stop", "hibernate"]
 
 #: seconds; 0 is "never"
 _Timeout = Annotated[int, Field(ge=0)]
@@ -46,7 +51,7 @@ class IdleConfig(BaseModel):
         description="Hours in which no machine is stopped for being idle or old, such as "
         '["mon-fri 08:00-18:00 Europe/Berlin"].',
     )
-    idle_action: Literal["stop", "hibernate"] = Field(
+    idle_action: IdleAction = Field(
         default="stop",
         alias="IDLE_ACTION",
         description='What happens to an idle machine. "stop": it is stopped. "hibernate": its '
@@ -108,3 +113,16 @@ class IdleConfig(BaseModel):
     def never_idle(self, moment: datetime) -> bool:
         """Whether an aware moment lies in the hours in which nothing is stopped."""
         return any(each.hold(moment) for each in self.idle_never_in)
+
+    def quiet_until(self, moment: datetime) -> datetime | None:
+        """When the hours in which nothing is stopped are over; None outside them.
+
+        Hours that follow one another count as one; more than a week of them is not looked at.
+        """
+        end, horizon = None, moment + timedelta(days=7)
+        while (at := end or moment) < horizon:
+            ends = [found for each in self.idle_never_in if (found := each.ends(at))]
+            if not ends:
+                break
+            end = max(ends)
+        return end

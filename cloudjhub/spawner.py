@@ -18,17 +18,14 @@ from cloudjhub.deadlines import timeout
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError, ConfigError, HomeHeldUp, NotebookError
 from cloudjhub.fleet import Fleet
+from cloudjhub.idle_config import REPORT_SECONDS, IdleAction
 from cloudjhub.naming import Owner, owner_tags
+from cloudjhub.notebook_poll import NotebookPoll
 from cloudjhub.ownership import anything_of
-from cloudjhub.probe import Answer, notebook_answers
 from cloudjhub.progress import StartReport
 from cloudjhub.server_start import Known, Running, ServerStart, Wanted
 from cloudjhub.spawner_traits import InstanceSpawnerTraits, speak_through
 from cloudjhub.states import STATES
-
-_REFUSALS_BEFORE_DEAD = 3
-_BETWEEN_REFUSALS_SECONDS = 1.0
-_SILENCES_BEFORE_HUNG = 10  # a poll interval apart
 
 
 class InstanceSpawner(InstanceSpawnerTraits, Spawner):
@@ -44,8 +41,10 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._server_port: int | None = None
         self._took: dict[str, float] = {}  # the last start's phases, seconds
         self._start_under_way = False
-        self._silences = 0
         self._report: StartReport | None = None
+        self._notebook = NotebookPoll()
+        #: what the next stop does; one that nobody asked otherwise for is plain
+        self.next_stop: IdleAction = "stop"
 
     @property
     def owner(self) -> Owner:
@@ -83,7 +82,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         super().clear_state()
         self._revoke_token()
         self._token_id = None
-        self._silences = 0
+        self._notebook.begin()
 
     def _commit(self, instance: Instance, host_key: str) -> None:
         """Write the state in the middle of a start, so that a hub that dies now finds back.
@@ -152,7 +151,14 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
     def _environment(self, private_ip: str) -> dict[str, str]:
         # JUPYTERHUB_SERVICE_URL, where the server listens, comes from these two.
         self.ip, self.port = private_ip, self._server_port or 0
-        return {key: str(value) for key, value in self.get_env().items()}
+        environment = {key: str(value) for key, value in self.get_env().items()}
+        which = ["servers", self.name] if self.name else ["server"]
+        of_server = ["cloudjhub", "users", self.user.escaped_name, *which, "idle"]
+        return {
+            "JUPYTERHUB_ACTIVITY_INTERVAL": str(REPORT_SECONDS),
+            **environment,
+            "CLOUDJHUB_IDLE_URL": url_path_join(environment["JUPYTERHUB_API_URL"], *of_server),
+        }
 
     def _health_path(self) -> str:
         return url_path_join(self.server.base_url if self.server else "/", "api")
@@ -222,32 +228,14 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
     async def _poll_notebook(self, machine: Instance) -> int | None:
         if self.server is None or not machine.private_ip or not self._server_port:
             return None
-        answer = await self._notebook_says(machine.private_ip, self._server_port)
-        self.cluster.hearing.note(self.owner, heard=answer is not Answer.SILENT)
-        self._silences = self._silences + 1 if answer is Answer.SILENT else 0
-        if answer is Answer.REFUSED:
-            self.log.warning("%s of %s is up, its notebook server is not", machine.id, self.owner)
-            return 1
-        if self._silences >= _SILENCES_BEFORE_HUNG and not self.cluster.hearing.deaf():
-            self.log.warning(
-                "%s of %s hangs: running for EC2, silent for us. It is switched off and on at "
-                "the user's next start",
-                machine.id,
-                self.owner,
-            )
-            return 1
-        return None
-
-    async def _notebook_says(self, private_ip: str, port: int) -> Answer:
-        """One answer; a refusal only if it stays one for a few seconds."""
-        for attempt in range(_REFUSALS_BEFORE_DEAD):
-            if attempt:
-                await asyncio.sleep(_BETWEEN_REFUSALS_SECONDS)
-            await self.cluster.questions.turn()
-            answer = await notebook_answers(private_ip, port, self._health_path())
-            if answer is not Answer.REFUSED:
-                return answer
-        return answer
+        dead = await self._notebook.is_dead(
+            self.cluster,
+            self.owner,
+            machine,
+            port=self._server_port,
+            health_path=self._health_path(),
+        )
+        return 1 if dead else None
 
     # -- stop
 

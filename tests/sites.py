@@ -26,9 +26,9 @@ QUICK = LocalSettings(
 _HUB_FOLDER = Path(__file__).parent / "hub"
 #: Hub settings with which a start takes a second and what happens behind its back shows in two.
 BRISK = f"""
-from cloudjhub import spawner
+from cloudjhub import notebook_poll
 from cloudjhub.fleet import upkeep
-spawner._BETWEEN_REFUSALS_SECONDS = 0.1
+notebook_poll._BETWEEN_REFUSALS_SECONDS = 0.1
 upkeep._ROUND_SECONDS = 2.0
 c.Spawner.cmd = ["python3", "-I", "-S", {str(_HUB_FOLDER / "cheap_server.py")!r}]
 c.InstanceSpawner.poll_interval = 1

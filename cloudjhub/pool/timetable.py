@@ -35,10 +35,15 @@ class Hours:
 
     def hold(self, moment: datetime) -> bool:
         """Whether an aware moment lies in them; their end does not."""
+        return self.ends(moment) is not None
+
+    def ends(self, moment: datetime) -> datetime | None:
+        """When they end if an aware moment lies in them, in UTC; else None."""
         # Forwards, as cronsim begins an hour that a day has twice only once on that way.
         earlier = _utc(moment) - _TWO_DAYS
         began = list(self._beginnings(earlier, until=_utc(moment)))
-        return bool(began) and _utc(moment) < self._end_of(began[-1])
+        end = self._end_of(began[-1]) if began else None
+        return end if end is not None and _utc(moment) < end else None
 
     def begins_after(self, moment: datetime) -> datetime | None:
         """The next beginning after an aware moment; None if there is none."""

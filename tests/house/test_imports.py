@@ -17,6 +17,7 @@ SOLE_IMPORTERS = {
     "botocore": {"cloudjhub.aws"},
     "paramiko": {"cloudjhub.remote"},
     "jupyterhub": {
+        "cloudjhub.hub_api",
         "cloudjhub.hub_start",
         "cloudjhub.spawner",
         "cloudjhub.spawner_traits",

@@ -11,14 +11,15 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 SITE = {
     "more_config": f"""{HURRIED}
 import functools
-from cloudjhub import probe, spawner
+from cloudjhub import notebook_poll, probe
 
 def prepare(starting):
     # Ten silences of five seconds would take a minute; shorter and fewer ones may happen to
     # anybody on a computer that is busy, so that this test is the last.
     if starting.user.name == "student13":
-        spawner._SILENCES_BEFORE_HUNG = 3
-        spawner.notebook_answers = functools.partial(probe.notebook_answers, timeout_seconds=1.0)
+        notebook_poll._SILENCES_BEFORE_HUNG = 3
+        quickly = functools.partial(probe.notebook_answers, timeout_seconds=1.0)
+        notebook_poll.notebook_answers = quickly
 
 c.Spawner.pre_spawn_hook = prepare
 """

@@ -47,6 +47,7 @@ SHIPPED = (
     "6d9ce010dea8fb587bb254b13866206c48f21da8f5b9860805c0098c23d4d2f5",
     "4a528b60ec2083c2279f54ee73ac8300ac4d2710daf2dff2a8b4226e58c93aec",
     "f3f9e8aabb86a132427247099ec92e29108f397a5a4fbb875895816a859b5f6a",
+    "7f5c16ba05cbee707b4970f7f102c5e31cd70a802e11745d03f1ccd38113b867",
 )
 
 #: keys of server_config.json that an operator would look for there

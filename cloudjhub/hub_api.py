@@ -1,0 +1,133 @@
+"""What the hub's own REST API lacks: the terms of idleness of a server, and its stop for that.
+
+Beside JupyterHub's, under ``api/cloudjhub``. A machine asks for its terms; the culler has servers
+stopped. Unlike DELETE that is compare-and-stop: nobody is stopped who came back meanwhile.
+"""
+
+import json
+from datetime import datetime, timezone
+from typing import Any, Protocol, cast
+
+from jupyterhub.apihandlers.base import APIHandler
+from jupyterhub.scopes import needs_scope
+from pydantic import BaseModel, Field, ValidationError
+from tornado import web
+
+from cloudjhub.config import ClusterConfig
+from cloudjhub.culler.policy import terms_of
+from cloudjhub.errors import ConfigError
+from cloudjhub.idle_config import IdleAction
+
+_PREFIX = r"/api/cloudjhub/users/([^/]+)"
+
+
+class IdleStop(BaseModel):
+    """Body of an idle-stop. ``last_activity``: what the hub said, upon which this was decided."""
+
+    last_activity: datetime | None
+    action: IdleAction
+    reason: str = Field(default="idle", max_length=500)
+
+
+class _Cluster(Protocol):
+    def config(self) -> ClusterConfig: ...
+
+
+class StopsIdle(Protocol):
+    """What a spawner must have for this."""
+
+    cluster: _Cluster
+    #: what the next stop does; a stop that is not asked for here is a plain one
+    next_stop: IdleAction
+
+
+class _ServerHandler(APIHandler):
+    def _spawner(self, user_name: str, server_name: str) -> Any:
+        """JupyterHub's own spawner of the server. 404 where there is none."""
+        user = self.find_user(user_name)
+        if user is None or server_name not in user.orm_spawners:
+            raise web.HTTPError(404, "No such server")
+        return user.spawners[server_name]
+
+
+class IdleHandler(_ServerHandler):
+    """When the server is stopped for being idle, as configured at this moment."""
+
+    @needs_scope("users:activity")
+    def get(self, user_name: str, server_name: str = "") -> None:
+        """The terms, in JSON. Asked for by the server itself, with its own token."""
+        spawner = self._spawner(user_name, server_name)
+        try:
+            config = cast(StopsIdle, spawner).cluster.config()
+        except ConfigError as error:
+            raise web.HTTPError(503, error.advice) from error
+        groups = [group.name for group in spawner.user.groups]
+        self.write(json.dumps(idle_terms(config, user_name, groups)))
+
+
+def idle_terms(config: ClusterConfig, user: str, groups: list[str]) -> dict[str, Any]:
+    """What a machine must know to say when it stops; ``quiet_until`` is null outside the hours."""
+    terms = terms_of(config, user, groups)
+    quiet_until = config.quiet_until(datetime.now(timezone.utc))
+    return {
+        "timeout_seconds": terms.timeout_seconds,
+        "action": terms.action,
+        "keep_seconds": terms.keep_seconds,
+        "max_age_seconds": terms.max_age_seconds,
+        "quiet_until": quiet_until.isoformat() if quiet_until else None,
+        "busy_cpu_percent": config.busy_cpu_percent,
+        "busy_gpu_percent": config.busy_gpu_percent,
+        "busy_minutes": config.busy_minutes,
+    }
+
+
+class IdleStopHandler(_ServerHandler):
+    """Stop or hibernate a server that has been idle for too long."""
+
+    @needs_scope("delete:servers")
+    async def post(self, user_name: str, server_name: str = "") -> None:
+        """204 when it is off, 202 when it is still stopping, 409 when it is idle no more."""
+        asked = self._asked()
+        spawner = self._spawner(user_name, server_name)
+        self._must_be_as_seen(spawner, asked)
+        # As JupyterHub's DELETE does (apihandlers/users.py): one that died is noticed as such.
+        if spawner.ready and await spawner.poll_and_notify() is None:
+            self._must_be_as_seen(spawner, asked)
+            self.log.info("%s of %s: %s", asked.action, spawner._log_name, asked.reason)
+            cast(StopsIdle, spawner).next_stop = asked.action
+            await self.stop_single_user(spawner.user, server_name)
+        self.set_header("Content-Type", "text/plain")
+        self.set_status(202 if spawner.pending == "stop" else 204)
+
+    def _asked(self) -> IdleStop:
+        try:
+            return IdleStop.model_validate(self.get_json_body())
+        except ValidationError as error:
+            findings = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise web.HTTPError(400, "; ".join(findings)) from error
+
+    def _must_be_as_seen(self, spawner: Any, asked: IdleStop) -> None:
+        """409 where somebody starts, stops or uses it. Nothing may be awaited between this and the
+        stop."""
+        if spawner.pending:
+            raise web.HTTPError(409, f"The server is pending {spawner.pending}")
+        known = spawner.orm_spawner.last_activity
+        if known is not None and (asked.last_activity is None or known > _naive(asked)):
+            raise web.HTTPError(409, f"The server was active at {known.isoformat()}Z")
+
+
+def _naive(asked: IdleStop) -> datetime:
+    """As the hub's database has it: in UTC, without saying so."""
+    assert asked.last_activity is not None
+    if asked.last_activity.tzinfo is None:
+        return asked.last_activity
+    return asked.last_activity.astimezone(timezone.utc).replace(tzinfo=None)
+
+
+#: for JupyterHub.extra_handlers
+HANDLERS = [
+    (rf"{_PREFIX}/server/idle", IdleHandler),
+    (rf"{_PREFIX}/servers/([^/]*)/idle", IdleHandler),
+    (rf"{_PREFIX}/server/idle-stop", IdleStopHandler),
+    (rf"{_PREFIX}/servers/([^/]*)/idle-stop", IdleStopHandler),
+]
