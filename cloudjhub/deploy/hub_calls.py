@@ -12,6 +12,7 @@ from cloudjhub.launch_spec import LaunchSpec, run_arguments
 from cloudjhub.naming import (
     DISK_ROLE,
     HOME_MOVE_ROLE,
+    MANAGER_ROLE,
     WORKER_IMAGE_ROLE,
     WORKER_ROLE,
     Owner,
@@ -26,6 +27,7 @@ from cloudjhub.policy.statements import Place
 
 _INSTANCE, _VOLUME, _GROUP = "i-00000000", "vol-00000000", "sg-00000000"
 _IMAGE, _SNAPSHOT = "ami-00000000", "snap-00000000"
+_OLD_SNAPSHOT, _ADDRESS = "snap-0000000a", "eipalloc-00000000"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class _Cluster:
     def find(self, kind: str, name: str) -> Known | None:
         roles = {_INSTANCE: WORKER_ROLE, _VOLUME: DISK_ROLE, _GROUP: WORKER_ROLE}
         roles |= {_IMAGE: WORKER_IMAGE_ROLE, _SNAPSHOT: HOME_MOVE_ROLE}
+        roles |= {_OLD_SNAPSHOT: WORKER_IMAGE_ROLE, _ADDRESS: MANAGER_ROLE}
         role = roles.get(name)
         return Known(name, role_tags(self.name, role)) if role else None
 
@@ -45,12 +48,21 @@ class _Cluster:
         return None
 
 
-#: what the hub goes on without, and what it then lacks
-USEFUL = {
+_LISTED = ("Addresses", "Images", "InstanceTypes", "Instances", "Snapshots", "Subnets", "Volumes")
+
+_USEFUL = {
+    "DescribeAddresses": "the sweep does not find addresses that nobody uses",
     "DescribeInstanceTypes": "the hub cannot compare machines with the account's quota",
+    "DescribeSnapshots": "the sweep does not find snapshots that nobody needs",
     "DescribeSubnets": "the hub takes zones from the machines there are",
     "GetServiceQuota": "the hub does not know the account's quota before Amazon refuses a machine",
 }
+
+
+def useful(settings: Settings) -> dict[str, str]:
+    """What the hub goes on without, and what it then lacks."""
+    needed = {"DescribeSnapshots"} if _may_move(settings) else set()
+    return {action: lack for action, lack in _USEFUL.items() if action not in needed}
 
 
 def requests(settings: Settings, place: Place) -> dict[str, list[Request]]:
@@ -69,7 +81,7 @@ def requests(settings: Settings, place: Place) -> dict[str, list[Request]]:
 def _calls(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
     tags = tag_list(owner_tags(Owner("ada")))
     one, disk = {"InstanceIds": [_INSTANCE]}, {"VolumeId": _VOLUME, "InstanceId": _INSTANCE}
-    for kind in ("Images", "InstanceTypes", "Instances", "Subnets", "Volumes"):
+    for kind in _LISTED:
         yield f"Describe{kind}", {}
     for subnet in settings.private_subnet_ids:
         spec = replace(_spec(settings), subnet_id=subnet)
@@ -82,17 +94,23 @@ def _calls(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "AttachVolume", disk
     yield "DetachVolume", disk
     yield "DeleteVolume", {"VolumeId": _VOLUME}
+    if settings.sweep == "remove":
+        yield "DeleteSnapshot", {"SnapshotId": _OLD_SNAPSHOT}
+        yield "ReleaseAddress", {"AllocationId": _ADDRESS}
     if len(settings.worker_instance_types) > 1:
         other = {"Value": settings.worker_instance_types[1]}
         yield "ModifyInstanceAttribute", {"InstanceId": _INSTANCE, "InstanceType": other}
-    if len(settings.private_subnet_ids) > 1 and settings.move_homes != "never":
+    if _may_move(settings):
         yield from _moving(settings)
+
+
+def _may_move(settings: Settings) -> bool:
+    return len(settings.private_subnet_ids) > 1 and settings.move_homes != "never"
 
 
 def _moving(settings: Settings) -> Iterator[tuple[str, dict[str, Any]]]:
     """A home into another zone."""
     cluster = settings.cluster_name
-    yield "DescribeSnapshots", {}
     copied = [tag_specification("snapshot", role_tags(cluster, HOME_MOVE_ROLE))]
     yield "CreateSnapshot", {"VolumeId": _VOLUME, "TagSpecifications": copied}
     made = [tag_specification("volume", role_tags(cluster, DISK_ROLE))]
@@ -112,4 +130,5 @@ def _spec(settings: Settings) -> LaunchSpec:
         root_gib=settings.root_disk_gib,
         home_gib=settings.home_disk_gib,
         server_owner=settings.server_owner,
+        hibernates=settings.idle_action == "hibernate",
     )

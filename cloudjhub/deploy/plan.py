@@ -130,8 +130,9 @@ def _pool(settings: Settings) -> list[str]:
     largest = most_spares(settings.timetable, settings.pool_max)
     machines = f"{mean:.1f} machines on average, {largest} at most"
     disks = _times(student_month(settings), mean)
-    if settings.pool_state == "stopped":
-        return [f"The pool ({machines}, stopped): {_dollars(disks)} a month for their disks."]
+    if settings.pool_state != "running":
+        kept = f"{machines}, {settings.pool_state}"
+        return [f"The pool ({kept}): {_dollars(disks)} a month for their disks."]
     running = _times(student_hour(settings), mean * HOURS_PER_MONTH)
     both = None if running is None or disks is None else running + disks
     return [f"The pool ({machines}, running): {_dollars(both)} a month."]

@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from cloudjhub.aws import Access
+from cloudjhub.deploy.idleness import Idleness
 from cloudjhub.deploy.supply import INSTANCE_TYPE, SUBNET_ID, Number, SubnetIds, Supply
 from cloudjhub.naming import CLUSTER_NAME
 
@@ -151,7 +152,7 @@ class Reach(ManagerLogin):
     )
 
 
-class Settings(Supply, Reach):
+class Settings(Supply, Idleness, Reach):
     """What a launch works from. Sizes in GiB, times in seconds."""
 
     base_ami: str = Field(
@@ -209,12 +210,6 @@ class Settings(Supply, Reach):
         ge=0,
         le=16384,
         description="home volume of a user, GiB; 0: homes lie on the root disk",
-    )
-    idle_timeout_seconds: Number = Field(
-        default=3600,
-        alias="JUPYTER_NOTEBOOK_TIMEOUT",
-        ge=60,
-        description="seconds without activity after which a machine is stopped",
     )
     custom_worker_ami: str = Field(
         default="",

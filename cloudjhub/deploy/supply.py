@@ -95,11 +95,12 @@ class Supply(BaseModel):
         description="machines that are kept ready for whoever comes next: a number, or a "
         'timetable in JSON such as {"always": 2, "mon,wed 08:50-10:00 Europe/Berlin": 25}',
     )
-    pool_state: Literal["running", "stopped"] = Field(
+    pool_state: Literal["running", "stopped", "hibernated"] = Field(
         default="running",
         alias="POOL_STATE",
         description="running: ready at once, at the price of used ones; stopped: they cost only "
-        "their disks, and boot when somebody comes",
+        "their disks, and boot when somebody comes; hibernated: the same, and they wake up "
+        "instead (with IDLE_ACTION hibernate)",
     )
     pool_max: Number = Field(
         default=50,

@@ -13,6 +13,7 @@ from cloudjhub.naming import (
     DISK_ROLE,
     HOME_MOVE_ROLE,
     HOST_KEY_TAG,
+    MANAGER_ROLE,
     MOVING_TAG,
     NAME_TAG,
     OUTDATED_TAG,
@@ -20,6 +21,7 @@ from cloudjhub.naming import (
     SERVER_TAG,
     SUPERSEDED_TAG,
     USER_TAG,
+    WORKER_IMAGE_ROLE,
     WORKER_ROLE,
     key_pair_name,
 )
@@ -55,8 +57,8 @@ HUB_TAGS = (
 )
 
 _LOOKS = (
+    "DescribeAddresses",
     "DescribeImages",
-    "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes",
     "DescribeInstances",
     "DescribeSnapshots",
@@ -108,6 +110,7 @@ def manager(
             allow("Machines", _POWER, [machines], StringEquals=ours_machines),
             _other_type(machines, ours_machines),
             *_moved_homes(place),
+            *_leftovers(place),
             allow("Homes", ["DeleteVolume"], [disks], StringEquals=ours_disks),
             allow("HomeOn", _MOVES, [machines], StringEquals=ours_machines),
             allow("HomeOf", _MOVES, [disks], StringEquals=ours_disks),
@@ -141,6 +144,20 @@ def _moved_homes(place: Place) -> list[dict[str, Any]]:
         allow("BornCopies", ["CreateTags"], [snapshots], StringEquals=born | at_birth),
         allow("FromCopies", ["CreateVolume", "DeleteSnapshot"], [snapshots], StringEquals=ours),
         allow("MovedHomes", ["CreateVolume"], [disks], StringEquals=born_disk),
+    ]
+
+
+def _leftovers(place: Place) -> list[dict[str, Any]]:
+    """What the sweep removes besides volumes: what launches and teardowns that broke off left.
+
+    EC2 itself keeps a snapshot that an AMI is made of, and an address that a machine has.
+    """
+    images = tagged("aws:ResourceTag", place.cluster, WORKER_IMAGE_ROLE)
+    managers = tagged("aws:ResourceTag", place.cluster, MANAGER_ROLE)
+    snapshots, addresses = place.ec2("snapshot"), place.ec2("elastic-ip")
+    return [
+        allow("OldImages", ["DeleteSnapshot"], [snapshots], StringEquals=images),
+        allow("OldAddresses", ["ReleaseAddress"], [addresses], StringEquals=managers),
     ]
 
 

@@ -34,7 +34,7 @@ def aim(
         count=min(ahead, config.pool_max),
         keep=min(soon, config.pool_max),
         most=config.pool_max,
-        stopped=config.pool_state == "stopped",
+        stopped=config.pool_state != "running",
         shapes=shapes,
         oldest_seconds=config.pool_spare_hours * 3600.0,
         room=room,

@@ -81,15 +81,19 @@ HUB = [
 
 
 def test_rights_that_the_hub_can_do_without_are_notes(account: Account):
-    """A role for the version before, which asked for no quota, no subnet and no snapshot."""
+    """A role for the first version, which asked for no quota, no subnet and no snapshot."""
     found = findings(account, MANAGER_IAM_ROLE=allowing(account, *HUB))
     own = [each for each in found if each.where.startswith("MANAGER_IAM_ROLE")]
     assert {each.level for each in own} == {"note"}
     said = " ".join(each.what for each in own)
     for action in ("DescribeInstanceTypes", "DescribeSubnets", "GetServiceQuota"):
         assert f"does not allow {action}: the hub " in said
-    assert "Snapshots" not in said
-    more = ("ec2:DescribeInstanceTypes", "ec2:DescribeSubnets", "servicequotas:GetServiceQuota")
+    for action in ("DescribeAddresses", "DescribeSnapshots"):
+        assert f"does not allow {action}: the sweep " in said
+    more = (
+        *("ec2:DescribeInstanceTypes", "ec2:DescribeSubnets", "servicequotas:GetServiceQuota"),
+        *("ec2:DescribeAddresses", "ec2:DescribeSnapshots"),
+    )
     complete = findings(account, MANAGER_IAM_ROLE=allowing(account, *HUB, *more))
     assert not [each for each in complete if each.where.startswith("MANAGER_IAM_ROLE")]
 
@@ -99,3 +103,15 @@ def test_homes_that_may_move_need_snapshots(account: Account):
     moving = {"MOVE_HOMES": "always", "PRIVATE_SUBNET_ID": subnets}
     refused = error(account, MANAGER_IAM_ROLE=allowing(account, *HUB), **moving)
     assert "DescribeSnapshots" in refused.what and "DescribeSubnets" not in refused.what
+
+
+def test_a_sweep_that_removes_needs_the_rights_to(account: Account):
+    also = ("ec2:DescribeAddresses", "ec2:DescribeSnapshots")
+    role = allowing(account, *HUB, *also)
+    refused = error(account, MANAGER_IAM_ROLE=role, SWEEP="remove")
+    assert "DeleteSnapshot, ReleaseAddress" in refused.what
+    assert not [
+        each
+        for each in findings(account, MANAGER_IAM_ROLE=role)
+        if each.level == "error" and each.where.startswith("MANAGER_IAM_ROLE")
+    ]

@@ -96,7 +96,7 @@ def test_a_switch_alone_is_on(said: Said):
     [
         ("WORKER_EBS_SIZE", "big", "integer"),
         ("WORKER_EBS_SIZE", "0", "greater than or equal to 1"),
-        ("JUPYTER_NOTEBOOK_TIMEOUT", "5", "greater than or equal to 60"),
+        ("JUPYTER_NOTEBOOK_TIMEOUT", "5", "greater than or equal to 10"),
         ("REGION", "Virginia", "pattern"),
         ("WORKER_INSTANCE_TYPE", "medium", "pattern"),
         ("IGNORE_PERMISSIONS", "perhaps", "boolean"),

@@ -83,6 +83,22 @@ def test_ownership_cannot_be_planted():
     assert not allowed(hub, "CreateTags", machine, **born)
 
 
+def test_the_sweep_removes_what_launches_left_and_no_copy_or_address_of_others():
+    hub = documents.manager(PLACE)
+    snapshot, address = PLACE.ec2("snapshot", "snap-1"), PLACE.ec2("elastic-ip", "eipalloc-1")
+    for action, resource, role, expected in (
+        ("DeleteSnapshot", snapshot, "worker-image", True),
+        ("DeleteSnapshot", snapshot, "home-move", True),
+        ("DeleteSnapshot", snapshot, "backup", False),
+        ("ReleaseAddress", address, "manager", True),
+        ("ReleaseAddress", address, "gateway", False),
+    ):
+        tags = {f"aws:ResourceTag/{CLUSTER_TAG}": "class", f"aws:ResourceTag/{ROLE_TAG}": role}
+        assert allowed(hub, action, resource, **tags) is expected, (action, role)
+        other = tags | {f"aws:ResourceTag/{CLUSTER_TAG}": "other"}
+        assert not allowed(hub, action, resource, **other)
+
+
 def test_images_without_the_tag_must_be_named():
     image = PLACE.ec2("image", "ami-1")
     assert not allowed(documents.manager(PLACE), "RunInstances", image)

@@ -21,7 +21,7 @@ def _capped(settings: Settings) -> list[Finding]:
 
 def _limited(settings: Settings) -> list[Finding]:
     spares = most_spares(settings.timetable, settings.pool_max)
-    if settings.pool_state == "stopped" or not 0 < settings.max_machines < spares:
+    if settings.pool_state != "running" or not 0 < settings.max_machines < spares:
         return []
     what = f"the pool alone keeps up to {spares} machines running, and they count."
     remedy = "Make POOL smaller, MAX_MACHINES larger, or say --pool_state stopped."

@@ -39,11 +39,10 @@ def _suffices(world: World, role: str, where: str) -> list[Finding]:
     except UnsupportedPolicy as error:
         what = f"nobody here can tell whether its policy suffices: {error.message}"
         return [note(what, where, _POLICY)]
-    needed = sorted(action for action in refused if action not in hub_calls.USEFUL)
+    useful = hub_calls.useful(world.settings)
+    needed = sorted(action for action in refused if action not in useful)
     findings = [
-        note(
-            f"its role {role} does not allow {action}: {hub_calls.USEFUL[action]}.", where, _POLICY
-        )
+        note(f"its role {role} does not allow {action}: {useful[action]}.", where, _POLICY)
         for action in sorted(set(refused) - set(needed))
     ]
     if needed:

@@ -59,6 +59,10 @@ NEW_KEYS = (
     "pool_state",
     "pool_max",
     "pool_spare_hours",
+    "idle_action",
+    "keep_hours",
+    "max_age_hours",
+    "sweep",
 )
 
 # Run with the manager's own Python, as the hub's account: what the hub would say of the file.
