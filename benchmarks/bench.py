@@ -171,6 +171,11 @@ def cpu_ticks() -> tuple[int, int]:
     return sum(ticks), ticks[3] + ticks[4]
 
 
+def say(text: str) -> None:
+    """What is done now."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
 # Probes ---------------------------------------------------------------------------------------
 
 
@@ -219,3 +224,9 @@ def table(rows: Sequence[Sequence[object]]) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in texts
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def markdown_table(rows: Sequence[Sequence[object]]) -> str:
+    """Rows for a Markdown file; the first is the head."""
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])

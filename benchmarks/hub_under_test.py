@@ -4,9 +4,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import hub_meter
 import jupyterhub
 import meter_file
 import notebook_standin
-from bench import running_demo
+from bench import running_demo, say
 from crowd import Crowd
+from questions import Questions, questions, until
 from usage import Usage, usage
 
 from cloudjhub.demo.stack import Demo
 from cloudjhub.local import LocalSettings
 
 METER_FILE = "meter.jsonl"
+METER_SECONDS = 60.0  # it writes once a second, but not while the hub's loop is stalled
 
 #: name -> what it is, for people
 WAYS = {
@@ -50,6 +53,7 @@ class HubUnderTest:
     setup: Setup
     demo: Demo
     crowd: Crowd
+    ask: Questions
 
     @property
     def hub_pid(self) -> int:
@@ -62,9 +66,14 @@ class HubUnderTest:
         assert self.demo.proxy.pid is not None
         return usage(self.hub_pid, self.demo.proxy.pid, (self.crowd.pid,))
 
-    def lateness(self, began: float, ended: float) -> meter_file.Lateness:
-        """How late the hub's loop was between two times (time.monotonic)."""
-        return meter_file.read(self.demo.folder / METER_FILE, began, ended)
+    async def lateness(self, began: float, ended: float) -> meter_file.Lateness:
+        """How late the hub's loop was between two times (time.monotonic), once that is written.
+
+        Raises TimedOut.
+        """
+        file = self.demo.folder / METER_FILE
+        await until(partial(_written, file, ended), "the hub's meter", METER_SECONDS)
+        return meter_file.read(file, began, ended)
 
     def ssh(self) -> "SSH":
         """What SSH servers have seen since the benchmark began."""
@@ -91,9 +100,7 @@ class SSH:
 
 
 @asynccontextmanager
-async def hub_under_test(
-    setup: Setup, *, say: Callable[[str], None] = lambda text: None
-) -> AsyncIterator[HubUnderTest]:
+async def hub_under_test(setup: Setup) -> AsyncIterator[HubUnderTest]:
     """Everything is started, everybody is logged in; all of it is gone afterwards."""
     async with AsyncExitStack() as exits:
         address = ""
@@ -111,7 +118,13 @@ async def hub_under_test(
         say(f"{WAYS[setup.way]}: the hub runs; {len(setup.names)} people log in")
         crowd = await exits.enter_async_context(Crowd())
         await crowd.log_in(demo.url, setup.names)
-        yield HubUnderTest(setup, demo, crowd)
+        ask = await exits.enter_async_context(questions(demo))
+        yield HubUnderTest(setup, demo, crowd, ask)
+
+
+async def _written(file: Path, moment: float) -> bool:
+    """Whether the meter has written down what was up to then."""
+    return meter_file.written_until(file) >= moment
 
 
 def _hub_config(setup: Setup, folder: Path, notebook_address: str) -> str:

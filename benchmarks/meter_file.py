@@ -132,6 +132,11 @@ def read(file: Path, began: float, ended: float) -> Lateness:
     return Lateness(ended - began, lates, stalls, steps, collections)
 
 
+def written_until(file: Path) -> float:
+    """The time (time.monotonic) up to which all that was measured is in the file."""
+    return max((line["at"] for line in _lines(file)), default=0.0)
+
+
 def _share(raw: dict[str, Any]) -> float:
     return raw["ours"] / raw["seen"] if raw["seen"] else 0.0
 

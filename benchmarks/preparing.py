@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 from hub_under_test import HubUnderTest
+from questions import DEADLINE_SECONDS, Questions, until
 
 from cloudjhub import remote
 from cloudjhub.config import ClusterConfig, load
@@ -21,8 +23,9 @@ from cloudjhub.launch_spec import launch_spec, run_arguments
 from cloudjhub.naming import HOST_KEY_TAG, Owner, instance_name, owner_tags
 from cloudjhub.remote_values import Target
 
-DEADLINE_SECONDS = 300.0
-KEEPER_ROUNDS_SECONDS = 12.0  # two of its rounds
+_OLD_VIEW_SECONDS = 5.0  # as long as a start ever waits between two listings
+_READY_SPARES = 'cloudjhub_spares{state="ready"}'
+_POOL_WANTED = "cloudjhub_pool_wanted"
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,7 @@ class Stopped(New):
             await asyncio.to_thread(_make_stopped, hub.demo, self.names)
         finally:
             faults.clear()
-        # The hub has listed fewer machines at its start and is to know these.
-        await asyncio.sleep(1.0)
+        await until(partial(_are_seen, hub.ask, len(self.names)), "the hub to see the machines")
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,11 @@ class Pool(New):
         return {"POOL": count, "POOL_MAX": count, "SPARE_SECONDS": 24 * 3600}
 
     async def prepare(self, hub: HubUnderTest) -> None:
-        await _until(lambda: _ready_spares(hub.demo) >= len(self.names), "the pool to be full")
-        later = {"POOL": _hours_to_come(len(self.names))}
+        count = len(self.names)
+        await until(partial(_shows, hub.ask, _READY_SPARES, count), "the pool to be full")
+        later = {"POOL": _hours_to_come(count)}
         hub.demo.folder.write("server_config.json", {**hub.demo.server_config, **later})
-        await asyncio.sleep(KEEPER_ROUNDS_SECONDS)
+        await until(partial(_shows, hub.ask, _POOL_WANTED, 0), "the pool's hours to be over")
         # The buckets are full again, as they are an hour later.
         hub.demo.ec2.faults.throttle(True)
 
@@ -93,13 +96,19 @@ def _hours_to_come(count: int) -> dict[str, int]:
     return {f"* {begin:%H:%M}-{end:%H:%M} UTC": count}
 
 
-def _ready_spares(demo: Demo) -> int:
-    """As the hub's keeper of the pool says in its log."""
-    log = demo.hub.program.log.read_text(errors="replace")
-    return sum(line.endswith(" is ready") and " Spare i-" in line for line in log.splitlines())
+async def _shows(ask: Questions, gauge: str, value: float) -> bool:
+    return await ask.gauge(gauge) == value
 
 
 # Stopped machines -----------------------------------------------------------------------------
+
+
+async def _are_seen(ask: Questions, count: int) -> bool:
+    """Whether a start finds them: they are in the hub's list, or it is too old for a start."""
+    if await ask.gauge('cloudjhub_machines{state="stopped"}') == count:
+        return True
+    age = await ask.gauge("cloudjhub_view_age_seconds")
+    return age is not None and age > _OLD_VIEW_SECONDS
 
 
 def _make_stopped(demo: Demo, names: Sequence[str]) -> None:
@@ -159,11 +168,3 @@ def _until_all(ec2: EC2, ids: Sequence[str], holds: Callable[[Instance], object]
             states = Counter(machine.state for machine in ec2.instances())
             raise TimedOut(f"Not all machines are there after {DEADLINE_SECONDS} s: {states}")
         time.sleep(0.2)
-
-
-async def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimedOut(f"Waited {DEADLINE_SECONDS:.0f} s in vain for {what}.")
-        await asyncio.sleep(0.5)

@@ -3,29 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench import table
-from hub_under_test import SSH, WAYS
+from bench import markdown_table, table
+from hub_under_test import WAYS
 from meter_file import Lateness
-from surge_report import by_us, markdown_table, stall_lines
-from usage import Usage
-
-
-@dataclass(frozen=True)
-class Rest:
-    """A while in which nobody did anything."""
-
-    seconds: float
-    calls: dict[str, dict[str, int]]  # EC2 action -> ok, throttled, error
-    ssh: SSH
-    usage: Usage
-    memory_mib: float
-    busy: float  # share of all cores
-    load_before: float
-    lateness: Lateness | None = None
-
-    def a_minute(self, count: float) -> float:
-        """Something counted meanwhile, per minute."""
-        return 60.0 * count / self.seconds
+from span import Span
+from stall_report import by_us, late, stall_lines
 
 
 @dataclass(frozen=True)
@@ -35,7 +17,7 @@ class Restart:
     answered_seconds: float
     adopted_seconds: float  # until it has taken up every server
     lateness: Lateness
-    memory_mib: float = 0.0  # a while afterwards
+    memory_mib: float  # a while afterwards
 
 
 @dataclass(frozen=True)
@@ -44,10 +26,9 @@ class Steadiness:
 
     way: str
     servers: int
-    memory_with_one_mib: float  # a while after a restart with one server
-    first_restart_seconds: float  # with that one server
-    rest: Rest
-    restart: Restart
+    first_restart: Restart  # with one server
+    rest: Span  # a while in which nobody did anything
+    restart: Restart  # with all
     still_ready: int  # servers, at the end
     wrong: Sequence[str]
 
@@ -61,13 +42,13 @@ class Steadiness:
         """Of the hub's memory, both ends measured after a restart; None for a single server."""
         if self.servers < 2:
             return None
-        more = self.restart.memory_mib - self.memory_with_one_mib
+        more = self.restart.memory_mib - self.first_restart.memory_mib
         return 1024 * more / (self.servers - 1)
 
 
 def one_way(found: Steadiness) -> str:
     """Everything about one way."""
-    rest, restart = found.rest, found.restart
+    rest, restart, one = found.rest, found.restart, found.first_restart
     calls = ", ".join(f"{sum(c.values())} {action}" for action, c in sorted(rest.calls.items()))
     return "\n".join(
         [
@@ -81,10 +62,10 @@ def one_way(found: Steadiness) -> str:
             f"{rest.a_minute(rest.usage.machines):.2f}",
             *stall_lines(rest.lateness),
             f"killed: answered after {restart.answered_seconds:.1f} s, all servers taken up after "
-            f"{restart.adopted_seconds:.1f} s ({found.first_restart_seconds:.1f} s with one "
-            "server); while it came back",
+            f"{restart.adopted_seconds:.1f} s ({one.adopted_seconds:.1f} s with one server); "
+            "while it came back",
             *stall_lines(restart.lateness),
-            f"hub's memory: {found.memory_with_one_mib:.0f} MiB with one server, "
+            f"hub's memory: {one.memory_mib:.0f} MiB with one server, "
             f"{rest.memory_mib:.0f} MiB at rest, {restart.memory_mib:.0f} MiB after the restart",
             f"{found.still_ready} of {found.servers} servers are ready in the end",
             *(f"  {complaint}" for complaint in found.wrong[:5]),
@@ -96,13 +77,7 @@ _Column = Callable[[Steadiness], str]
 
 
 def _calls(found: Steadiness) -> str:
-    made = sum(sum(counts.values()) for counts in found.rest.calls.values())
-    return f"{found.rest.a_minute(made):.1f}" if found.way != "nothing" else "-"
-
-
-def _late(found: Steadiness) -> str:
-    late = found.rest.lateness
-    return f"{1000 * late.longest:.0f} / {1000 * late.p99:.0f}" if late else "-"
+    return f"{found.rest.a_minute(found.rest.made):.1f}" if found.way != "nothing" else "-"
 
 
 def _per_server(found: Steadiness) -> str:
@@ -113,18 +88,18 @@ COLUMNS: dict[str, _Column] = {
     "EC2 calls a minute": _calls,
     "SSH": lambda f: str(f.rest.ssh.logins) if f.way != "nothing" else "-",
     "hub CPU, s a minute": lambda f: f"{f.rest.a_minute(f.rest.usage.hub):.2f}",
-    "stalls max / p99, ms": _late,
+    "stalls max / p99, ms": lambda f: late(f.rest.lateness),
     "our step (CPU) / threads, ms": lambda f: by_us(f.rest.lateness) if f.way != "nothing" else "-",
     "hub at rest, MiB": lambda f: f"{f.rest.memory_mib:.0f}",
     "KiB per server": _per_server,
     "restart until all are taken up, s": lambda f: f"{f.restart.adopted_seconds:.1f}",
-    "with one server, s": lambda f: f"{f.first_restart_seconds:.1f}",
+    "with one server, s": lambda f: f"{f.first_restart.adopted_seconds:.1f}",
     "ready in the end": lambda f: f"{f.still_ready} of {f.servers}",
     "load before": lambda f: f"{f.rest.load_before:.1f}",
 }
 
 
-def tables(found: Sequence[Steadiness], *, markdown: bool) -> str:
+def tables(found: Sequence[Steadiness], markdown: bool) -> str:
     """All ways side by side."""
     rows = [["", *COLUMNS]]
     rows += [[WAYS[one.way], *(column(one) for column in COLUMNS.values())] for one in found]
