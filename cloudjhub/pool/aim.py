@@ -7,6 +7,13 @@ from cloudjhub.pool.plan import Aim
 
 USUAL_BOOT_SECONDS = 180.0  # until this cluster's own boots are known
 _EARLIER_SECONDS = 30.0  # for boots that are slower than usual
+# A machine has to have run for about two minutes before it can hibernate; its agent makes room for
+# the memory meanwhile, which takes longer where there is much of it. One that EC2 finds too young
+# is stopped plainly, which is not what the pool is for.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshoot-instance-hibernate.html
+_BEFORE_SLEEP_SECONDS = 300.0
+# EC2 does not support hibernation for more than 60 days.
+_LONGEST_SLEEP_SECONDS = 55 * 24 * 3600.0
 _SOON_SECONDS = 900.0  # a spare that is wanted again by then does not go
 
 
@@ -28,6 +35,8 @@ def aim(
     ``boot_seconds`` is what it usually takes; None where nobody knows yet.
     """
     lead = (USUAL_BOOT_SECONDS if boot_seconds is None else boot_seconds) + _EARLIER_SECONDS
+    oldest = config.pool_spare_hours * 3600.0
+    hibernates = config.pool_state == "hibernated"
     ahead = config.pool.wanted_until(moment, moment + timedelta(seconds=lead))
     soon = config.pool.wanted_until(moment, moment + timedelta(seconds=lead + _SOON_SECONDS))
     return Aim(
@@ -36,6 +45,7 @@ def aim(
         most=config.pool_max,
         stopped=config.pool_state != "running",
         shapes=shapes,
-        oldest_seconds=config.pool_spare_hours * 3600.0,
+        oldest_seconds=min(oldest, _LONGEST_SLEEP_SECONDS) if hibernates else oldest,
         room=room,
+        youngest_seconds=_BEFORE_SLEEP_SECONDS if hibernates else 0.0,
     )

@@ -185,7 +185,8 @@ class Keeper:
 
     async def _stop(self, instance_id: str) -> None:
         try:
-            await self._fleet.stop(instance_id)
+            hibernate = self._around.config().pool_state == "hibernated"
+            await self._fleet.stop(instance_id, hibernate=hibernate)
         except EC2Error as error:
             self._complain(f"Spares run on for now: {error.action}: {error.code}: {error.message}")
         finally:

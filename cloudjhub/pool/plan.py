@@ -31,10 +31,11 @@ class Aim:
     count: int  # this many, ready now or in a boot's time
     keep: int  # so many stay, as they will be wanted soon; not less than ``count``
     most: int  # never more, not even while one replaces another
-    stopped: bool  # POOL_STATE
+    stopped: bool  # POOL_STATE: each is switched off, one way or the other, once it is ready
     shapes: tuple[str, ...]
     oldest_seconds: float
     room: int | None = None  # machines that may be powered on now; None: any number
+    youngest_seconds: float = 0.0  # nor is it switched off before
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def next_steps(spares: Sequence[Spare], aim: Aim) -> Steps:
     return Steps(
         launch=launch if aim.room is None else min(launch, aim.room - len(start)),
         start=start,
-        stop=tuple(s.id for s in kept if s.stage == "ready" and aim.stopped),
+        stop=tuple(s.id for s in kept if aim.stopped and _may_be_stopped(s, aim)),
         end=(*replaced, *(s.id for s in spares if s.kept and s.id not in {*staying, *replaced})),
         keep=staying,
     )
@@ -79,6 +80,12 @@ def _renewal(kept: Sequence[Spare], aim: Aim) -> tuple[int, tuple[str, ...]]:
     if len(kept) - len(old) < aim.count and len(kept) < min(aim.count + 1, aim.most):
         return 1, ()
     return 0, (max(old, key=lambda spare: spare.age_seconds).id,)
+
+
+def _may_be_stopped(spare: Spare, aim: Aim) -> bool:
+    # Clocks differ: a machine may seem to be born in a moment.
+    young = aim.youngest_seconds and spare.age_seconds < aim.youngest_seconds
+    return spare.stage == "ready" and not young
 
 
 def _some_old(spares: Sequence[Spare], aim: Aim) -> bool:

@@ -95,3 +95,54 @@ async def test_a_spare_that_cannot_be_stopped_stays_one(pool, fleet, ec2):
     assert pool.free() == set(ec2.machines)
     await pool.round(3)
     assert pool.states() == ["stopped"]
+
+
+# -- hibernated pools
+
+
+async def test_a_hibernated_pool_is_put_to_sleep_once_its_machines_are_old_enough(pool, ec2):
+    pool.configure(POOL_STATE="hibernated", IDLE_ACTION="hibernate")
+    await pool.round(3)
+    assert pool.states() == ["running", "running"]  # too young: EC2 would refuse
+    assert ec2.count("hibernate") == 0
+    pool.pass_by(minutes=6)
+    await pool.round(2)
+    assert pool.states() == ["stopped", "stopped"]
+    assert all(machine.hibernated for machine in pool.fleet.view.all())
+    assert (ec2.count("hibernate"), ec2.count("stop"), pool.launched()) == (1, 0, [2])
+
+
+async def test_a_pool_is_stopped_where_its_machines_cannot_hibernate(pool, ec2):
+    pool.configure(POOL_STATE="hibernated")
+    await pool.round(2)
+    pool.pass_by(minutes=6)
+    await pool.round(2)
+    assert pool.states() == ["stopped", "stopped"]
+    assert (ec2.count("hibernate"), ec2.count("stop")) == (0, 1)
+
+
+async def test_no_spare_sleeps_longer_than_amazon_lets_it(pool, ec2):
+    pool.configure(
+        POOL=1, POOL_STATE="hibernated", IDLE_ACTION="hibernate", POOL_SPARE_HOURS=10_000
+    )
+    await pool.round(2)
+    pool.pass_by(minutes=6)
+    await pool.round(2)
+    (old,) = pool.free()
+    pool.pass_by(days=54)
+    await pool.round(2)
+    assert (pool.free(), pool.launched()) == ({old}, [1])
+    pool.pass_by(days=2)
+    await pool.round()
+    assert pool.launched() == [1, 1]  # its successor, before it goes
+
+
+async def test_machines_that_cannot_hibernate_make_way_when_idle_ones_are_to(pool, fleet, ec2):
+    await pool.round(2)
+    before = pool.free()
+    pool.configure(IDLE_ACTION="hibernate")
+    await pool.round(3)
+    await pool.tidy()
+    await pool.round()
+    assert not before & pool.free() and len(pool.free()) == 2
+    assert all(ec2.machines[each].hibernation_configured for each in pool.free())
