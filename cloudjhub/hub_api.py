@@ -13,6 +13,7 @@ from jupyterhub.scopes import needs_scope
 from pydantic import BaseModel, Field, ValidationError
 from tornado import web
 
+from cloudjhub import hub_machines
 from cloudjhub.config import ClusterConfig
 from cloudjhub.culler.policy import terms_of
 from cloudjhub.errors import ConfigError
@@ -130,4 +131,5 @@ HANDLERS = [
     (rf"{_PREFIX}/servers/([^/]*)/idle", IdleHandler),
     (rf"{_PREFIX}/server/idle-stop", IdleStopHandler),
     (rf"{_PREFIX}/servers/([^/]*)/idle-stop", IdleStopHandler),
+    *hub_machines.HANDLERS,
 ]

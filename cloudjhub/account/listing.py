@@ -73,7 +73,7 @@ class Listing:
             disks=self.disks(),
             images=self.images(),
             snapshots=self.snapshots(),
-            addresses=self._unpaged("describe_addresses", "Addresses", _address),
+            addresses=self.addresses(),
             key_pairs=self._unpaged("describe_key_pairs", "KeyPairs", _key_pair),
             groups=self._ours(self._pages("describe_security_groups", "SecurityGroups"), _group),
             profiles=self._profiles(),
@@ -100,6 +100,10 @@ class Listing:
         """Snapshots of homes and of worker AMIs."""
         raws = self._pages("describe_snapshots", "Snapshots", OwnerIds=["self"])
         return self._ours(raws, _snapshot)
+
+    def addresses(self) -> tuple[AddressFound, ...]:
+        """Elastic IPs, those that nothing uses too."""
+        return self._unpaged("describe_addresses", "Addresses", _address)
 
     def staying(self, instance_ids: Iterable[str]) -> set[str]:
         """Those of the machines, whoever's they are, that have not ended and are not about to."""

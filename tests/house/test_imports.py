@@ -18,6 +18,7 @@ SOLE_IMPORTERS = {
     "paramiko": {"cloudjhub.remote"},
     "jupyterhub": {
         "cloudjhub.hub_api",
+        "cloudjhub.hub_machines",
         "cloudjhub.hub_start",
         "cloudjhub.spawner",
         "cloudjhub.spawner_traits",

@@ -1,0 +1,209 @@
+"""Which machines run although no server of the hub needs them, and which slept too long. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from cloudjhub.culler.findings import PLANNED, Finding
+from cloudjhub.ec2_values import Instance
+from cloudjhub.idle_config import IdleConfig
+from cloudjhub.naming import (
+    CLUSTER_TAG,
+    RETIRED_TAG,
+    ROLE_TAG,
+    SERVER_TAG,
+    USER_TAG,
+    WORKER_ROLE,
+    Owner,
+    owner_tags,
+    retired_from,
+    was_somebodys,
+)
+
+#: EC2 keeps a hibernated machine's memory for sixty days.
+#: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hibernating-prerequisites.html
+LONGEST_SLEEP = timedelta(days=55)
+# EC2 does not hibernate a machine right after its start, and a plain stop would lose its memory.
+_AWAKE_SECONDS = 300.0
+_WAKES_AT_ONCE = 5
+#: what passes between two rounds counts at most as so much: a longer time nobody looked
+_LONGEST_ROUND_SECONDS = 180.0
+
+
+class Server(BaseModel):
+    """A server that the hub knows: it is ready, or ``pending`` says what is under way."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user: str
+    server: str
+    instance_id: str | None
+    pending: str | None
+
+    @property
+    def owner(self) -> Owner:
+        """Whose machine it runs on."""
+        return Owner(self.user, self.server)
+
+
+class HubKnows(BaseModel):
+    """What the hub answers when it is asked for its servers, all of them."""
+
+    servers: list[Server]
+    users: list[str] | None = None  # every user's name, where it was asked for
+
+
+class InUse:
+    """Which machines the servers have, or may be about to have."""
+
+    def __init__(self, servers: Iterable[Server]):
+        self._ids: set[str] = set()
+        self._owners: set[tuple[str, str]] = set()
+        self._set_aside: set[str] = set()
+        for server in servers:
+            self._add(server)
+
+    def _add(self, server: Server) -> None:
+        if server.instance_id:
+            self._ids.add(server.instance_id)
+        # One that is ready has its machine. While one starts or stops, or where the hub has no id,
+        # any machine of the owner may be it, also one that is being replaced.
+        if server.pending or not server.instance_id:
+            tags = owner_tags(server.owner)
+            self._owners.add((tags[USER_TAG], tags[SERVER_TAG]))
+            self._set_aside.add(retired_from(server.owner))
+
+    def holds(self, machine: Instance) -> bool:
+        """Whether some server has the machine or may get it."""
+        tags = machine.tags
+        return (
+            machine.id in self._ids
+            or (tags.get(USER_TAG), tags.get(SERVER_TAG)) in self._owners
+            or tags.get(RETIRED_TAG) in self._set_aside
+        )
+
+
+@dataclass
+class Sightings:
+    """For how long things have been seen without a break, by looks that saw everything.
+
+    Time in which nobody could look does not count, nor does more between two looks than
+    ``longest_seconds``.
+    """
+
+    longest_seconds: float = _LONGEST_ROUND_SECONDS
+    _seconds: dict[str, float] = field(default_factory=dict)
+    _looked_at: float | None = None
+
+    def look(self, keys: Iterable[str], now: float) -> Mapping[str, float]:
+        """Seconds of each; 0 for what is seen for the first time. What is not seen is forgotten."""
+        passed = 0.0
+        if self._looked_at is not None:
+            passed = min(max(0.0, now - self._looked_at), self.longest_seconds)
+        known = self._seconds
+        self._seconds = {key: known[key] + passed if key in known else 0.0 for key in keys}
+        self._looked_at = now
+        return dict(self._seconds)
+
+    def interrupted(self) -> None:
+        """A look that did not see everything: what passes until the next one does not count."""
+        self._looked_at = None
+
+
+def is_sweepable(machine: Instance, cluster: str) -> bool:
+    """Whether it is a user's machine of this cluster; spares are left to the pool's keeper."""
+    return (
+        machine.tags.get(CLUSTER_TAG) == cluster
+        and machine.tags.get(ROLE_TAG) == WORKER_ROLE
+        and was_somebodys(machine.tags)
+    )
+
+
+def strays(machines: Iterable[Instance], in_use: InUse, cluster: str) -> list[Instance]:
+    """Users' machines that run although no server needs them."""
+    return [
+        machine
+        for machine in machines
+        if machine.state == "running"
+        and is_sweepable(machine, cluster)
+        and not in_use.holds(machine)
+    ]
+
+
+def sighting(machine: Instance) -> str:
+    """What a machine is remembered by: one that was off in between is another."""
+    return f"{machine.id} {machine.launched_at}"
+
+
+def judged(machine: Instance, seconds: float, config: IdleConfig, woken: bool = False) -> Finding:
+    """What becomes of a machine that was seen without a server for so long.
+
+    ``woken``: by us, only to hibernate again.
+    """
+    grace_seconds = _grace_seconds(machine, config, woken)
+    whose = owner_text(machine)
+    why = "runs although it was set aside" if RETIRED_TAG in machine.tags else "runs without server"
+    if config.sweep == "report":
+        return Finding("machine", machine.id, whose, why, seconds=seconds)
+    if seconds <= 0 or seconds < grace_seconds:
+        why = f"{why}; stopped if that lasts for {grace_seconds:.0f} s"
+        return Finding("machine", machine.id, whose, why, seconds=seconds)
+    step = "hibernate" if machine.hibernation_configured else "stop"
+    return Finding("machine", machine.id, whose, why, step, PLANNED, seconds)
+
+
+def _grace_seconds(machine: Instance, config: IdleConfig, woken: bool) -> float:
+    if woken:
+        return _AWAKE_SECONDS
+    if machine.hibernation_configured:
+        return max(config.sweep_grace_seconds, _AWAKE_SECONDS)
+    return config.sweep_grace_seconds
+
+
+def sleepers(
+    machines: Iterable[Instance], in_use: InUse, config: IdleConfig, cluster: str, now: datetime
+) -> list[Finding]:
+    """Machines that hibernate for so long that they have to be woken and hibernated again."""
+    due = [
+        (since, machine)
+        for machine in machines
+        if machine.state == "stopped"
+        and machine.hibernated
+        and is_sweepable(machine, cluster)
+        and RETIRED_TAG not in machine.tags
+        and not in_use.holds(machine)
+        and (since := _asleep_since(machine)) is not None
+        and now - since > LONGEST_SLEEP
+    ]
+    due.sort(key=lambda each: (each[0], each[1].id))
+    found = [
+        Finding(
+            "machine",
+            m.id,
+            owner_text(m),
+            f"hibernates since {since:%Y-%m-%d}; EC2 keeps its memory for 60 days",
+        )
+        for since, m in due
+    ]
+    return found if config.sweep == "report" else _woken(found)
+
+
+def _woken(found: list[Finding]) -> list[Finding]:
+    """A few at a time: all of a class that went on holiday together would be up at once."""
+    now = [
+        Finding(each.kind, each.id, each.whose, each.why, "wake", PLANNED)
+        for each in found[:_WAKES_AT_ONCE]
+    ]
+    return now + found[_WAKES_AT_ONCE:]
+
+
+def _asleep_since(machine: Instance) -> datetime | None:
+    """Where EC2 does not say when it went to sleep: since its last start, which is earlier."""
+    return machine.stopped_at or machine.launched_at
+
+
+def owner_text(machine: Instance) -> str:
+    """Whose, as the tags say."""
+    return "/".join(filter(None, (machine.tags.get(USER_TAG), machine.tags.get(SERVER_TAG))))

@@ -1,0 +1,253 @@
+"""The sweep: machines that run without a server are stopped, what nobody owns is listed or removed.
+
+EC2 is compared with the hub, and whatever could not be read whole is left as it is. What follows
+from it is decided in ``strays`` and ``leftovers``, which are pure; machines are stopped by the hub
+itself (``hub_machines``), which alone knows who is starting a server at that moment.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from pydantic import ValidationError
+
+from cloudjhub.config import ClusterConfig
+from cloudjhub.culler.cloud import Cloud
+from cloudjhub.culler.findings import DONE, PLANNED, Finding, SweepReport
+from cloudjhub.culler.leftovers import Leftover, leftovers
+from cloudjhub.culler.strays import (
+    HubKnows,
+    InUse,
+    Sightings,
+    judged,
+    sighting,
+    sleepers,
+    strays,
+)
+from cloudjhub.ec2_values import Instance
+from cloudjhub.errors import CloudJHubError
+from cloudjhub.naming import tag_value
+
+log = logging.getLogger(__name__)
+
+#: one call of the hub's REST API: method, path, body; status and JSON. OSError: no answer.
+Ask = Callable[[str, str, Mapping[str, Any] | None], Awaitable[tuple[int, Any]]]
+
+_PATH = "/cloudjhub/machines"
+_LEFTOVERS_EVERY_SECONDS = 3600.0
+_WOKEN_SECONDS = 3600.0  # after that it is a machine without a server, as any other
+_STOPS_AT_ONCE = 100  # requests to the hub, which makes few calls of them
+
+
+class Unreadable(Exception):
+    """The hub did not say all that a sweep must know."""
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(timezone.utc)
+
+
+class Sweeper:
+    """Remembers from round to round what it saw, for how long."""
+
+    def __init__(
+        self,
+        *,
+        config: Callable[[], ClusterConfig],
+        ask: Ask,
+        cloud: Callable[[ClusterConfig], Cloud] = Cloud,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
+    ):
+        self._config = config
+        self._ask = ask
+        self._make_cloud = cloud
+        self._clock = clock
+        self._now = now
+        self._cloud: Cloud | None = None
+        self._strays = Sightings()
+        self._leftovers = Sightings(longest_seconds=2 * _LEFTOVERS_EVERY_SECONDS)
+        self._woken: dict[str, float] = {}
+        self._said: set[str] = set()
+        self._complaints: dict[str, str] = {}
+        self._report = SweepReport(utc_now())
+
+    async def round(self, *, dry: bool = False) -> SweepReport:
+        """One look at everything and what follows from it; ``dry``: what would follow."""
+        report = replace(self._report, at=self._now(), unreadable="", machines=())
+        try:
+            config = self._config()
+            report = replace(report, mode=config.sweep)
+            cloud = await self._clients(config)
+        except Exception as error:
+            self._strays.interrupted()
+            self._report = replace(report, unreadable=self._complain("machines", error))
+            return self._report
+        report = await self._with_machines(report, config, cloud, dry)
+        if dry or self._leftovers_are_due(report):
+            report = await self._with_leftovers(report, config, cloud, dry)
+        self._report = report
+        self._tell(report.findings)
+        return report
+
+    async def _clients(self, config: ClusterConfig) -> Cloud:
+        if self._cloud is None:
+            # In a thread: loading EC2's service description takes a tenth of a second.
+            self._cloud = await asyncio.to_thread(self._make_cloud, config)
+        return self._cloud
+
+    # -- machines
+
+    async def _with_machines(
+        self, report: SweepReport, config: ClusterConfig, cloud: Cloud, dry: bool
+    ) -> SweepReport:
+        try:
+            # The hub after EC2: who began to start meanwhile is seen by it.
+            machines = await asyncio.to_thread(cloud.machines)
+            known = await self._hub_knows()
+        except Exception as error:
+            self._strays.interrupted()
+            return replace(report, unreadable=self._complain("machines", error))
+        self._complaints.pop("machines", None)
+        found = self._decided(machines, known, config, cloud.cluster)
+        if not dry:
+            found = await self._done(found, lambda each: self._do(each, cloud))
+        return replace(report, machines=tuple(found))
+
+    def _decided(
+        self, machines: Sequence[Instance], known: HubKnows, config: ClusterConfig, cluster: str
+    ) -> list[Finding]:
+        in_use = InUse(known.servers)
+        running = strays(machines, in_use, cluster)
+        seconds = self._strays.look(map(sighting, running), self._clock())
+        found = [
+            judged(machine, seconds[sighting(machine)], config, self._was_woken(machine))
+            for machine in running
+        ]
+        return found + sleepers(machines, in_use, config, cluster, self._now())
+
+    def _was_woken(self, machine: Instance) -> bool:
+        at = self._woken.get(machine.id)
+        return at is not None and self._clock() - at < _WOKEN_SECONDS
+
+    async def _hub_knows(self, query: str = "") -> HubKnows:
+        status, body = await self._ask("GET", _PATH + query, None)
+        if status != 200:
+            raise Unreadable(f"The hub answered {status} when it was asked for its servers.")
+        try:
+            return HubKnows.model_validate(body)
+        except ValidationError as error:
+            raise Unreadable("The hub's answer is not to be understood.") from error
+
+    async def _do(self, finding: Finding, cloud: Cloud) -> str:
+        if finding.step == "wake":
+            await asyncio.to_thread(cloud.wake, finding.id)
+            self._woken[finding.id] = self._clock()
+            return DONE
+        body = {"hibernate": finding.step == "hibernate", "reason": finding.why}
+        status, answer = await self._ask("POST", f"{_PATH}/{finding.id}/stop", body)
+        if status in (200, 202, 204):
+            return DONE
+        said = answer.get("message", "") if isinstance(answer, dict) else ""
+        return said or f"The hub answered {status}."
+
+    # -- volumes, snapshots, addresses
+
+    def _leftovers_are_due(self, report: SweepReport) -> bool:
+        if report.leftovers_at is None:
+            return True
+        age = (report.at - report.leftovers_at).total_seconds()
+        return age >= _LEFTOVERS_EVERY_SECONDS
+
+    async def _with_leftovers(
+        self, report: SweepReport, config: ClusterConfig, cloud: Cloud, dry: bool
+    ) -> SweepReport:
+        report = replace(report, leftovers_at=report.at, leftovers_unreadable="")
+        try:
+            inventory = await asyncio.to_thread(cloud.inventory)
+            known = await self._hub_knows("?users=1")
+        except Exception as error:
+            self._leftovers.interrupted()
+            return replace(report, leftovers_unreadable=self._complain("leftovers", error))
+        self._complaints.pop("leftovers", None)
+        users = {tag_value(name) for name in known.users or ()}
+        found = leftovers(
+            inventory, users.__contains__, spare_seconds=config.spare_seconds, now=report.at
+        )
+        things = {each.thing.id: each.thing for each in found}
+        seconds = self._leftovers.look(things, self._clock())
+        findings = [_listed(each, seconds[each.thing.id], config) for each in found]
+        if not dry:
+            findings = await self._done(
+                findings, lambda each: asyncio.to_thread(_removed, cloud, things[each.id])
+            )
+        return replace(report, leftovers=tuple(findings))
+
+    # -- doing and saying
+
+    async def _done(
+        self, findings: Iterable[Finding], do: Callable[[Finding], Awaitable[str]]
+    ) -> list[Finding]:
+        """All of it side by side; each finding with what came of it."""
+        gate = asyncio.Semaphore(_STOPS_AT_ONCE)
+        return list(await asyncio.gather(*(self._tried(each, do, gate) for each in findings)))
+
+    async def _tried(
+        self,
+        finding: Finding,
+        do: Callable[[Finding], Awaitable[str]],
+        gate: asyncio.Semaphore,
+    ) -> Finding:
+        if finding.outcome != PLANNED:
+            return finding
+        try:
+            async with gate:
+                outcome = await do(finding)
+        except (CloudJHubError, OSError) as error:
+            outcome = str(error) or type(error).__name__
+        except Exception as error:
+            log.exception("The sweep failed at %s", finding.id)
+            outcome = type(error).__name__
+        return replace(finding, outcome=outcome)
+
+    def _tell(self, findings: Sequence[Finding]) -> None:
+        """In the log: each thing once as it is, and what was done whenever it was."""
+        for finding in findings:
+            if finding.outcome == DONE:
+                log.warning("Sweep: %s", finding)
+            elif str(finding) not in self._said:
+                log.info("Sweep: %s", finding)
+        self._said = {str(finding) for finding in findings}
+
+    def _complain(self, part: str, error: Exception) -> str:
+        """Why it could not be read; in the log once, until it is another reason or over."""
+        if isinstance(error, (CloudJHubError, Unreadable, OSError)):
+            text = str(error) or type(error).__name__
+        else:
+            log.exception("The sweep failed and goes on in its next round")
+            text = type(error).__name__
+        if self._complaints.get(part) != text:
+            log.warning("No sweep of %s: %s", part, text)
+            self._complaints[part] = text
+        return text
+
+
+def _listed(leftover: Leftover, seconds: float, config: ClusterConfig) -> Finding:
+    """Removed only where that was asked for, and in the second look that shows it."""
+    thing = leftover.thing
+    finding = Finding(leftover.kind, thing.id, thing.owner, leftover.why, seconds=seconds)
+    if config.sweep != "remove" or not leftover.removable:
+        return finding
+    if seconds <= 0:
+        return replace(finding, why=f"{finding.why}; removed if it is still so in an hour")
+    return replace(finding, step="remove", outcome=PLANNED)
+
+
+def _removed(cloud: Cloud, thing: Any) -> str:
+    cloud.remove(thing)
+    return DONE
