@@ -4,6 +4,7 @@ The helper in ``cloudjhub/worker`` travels with every request; nothing is instal
 machine and nothing secret stands in a command line.
 """
 
+import base64
 import json
 import shlex
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from cloudjhub.errors import NotebookError
 from cloudjhub.remote import Session
 from cloudjhub.remote_values import Output
+from cloudjhub.watch_archive import watch_archive
 from cloudjhub.worker.home_disk import LONG_STEP_SECONDS
 from cloudjhub.worker.notebook_helper import MARKER, REQUEST_SECONDS
 
@@ -23,6 +25,7 @@ from cloudjhub.worker.notebook_helper import MARKER, REQUEST_SECONDS
 MARGIN_SECONDS = 10.0
 START_SECONDS = REQUEST_SECONDS["start"] + LONG_STEP_SECONDS + MARGIN_SECONDS
 STATUS_SECONDS = REQUEST_SECONDS["status"] + MARGIN_SECONDS
+RESUME_SECONDS = REQUEST_SECONDS["resume"] + MARGIN_SECONDS
 STOP_SECONDS = REQUEST_SECONDS["stop"] + MARGIN_SECONDS
 
 # The types of an answer's fields, as JSON has them.
@@ -35,13 +38,30 @@ _STATE_SHAPE = {
 }
 _FAILURE_SHAPE = {"error": (str,), "log_tail": (str,)}
 
+# What has changed since a server was started makes it useless if it stands here.
+_MUST_BE_AS_BEFORE = (
+    "JUPYTERHUB_API_URL",
+    "JUPYTERHUB_BASE_URL",
+    "JUPYTERHUB_CLIENT_ID",
+    "JUPYTERHUB_HOST",
+    "JUPYTERHUB_OAUTH_CALLBACK_URL",
+    "JUPYTERHUB_PUBLIC_HUB_URL",
+    "JUPYTERHUB_PUBLIC_URL",
+    "JUPYTERHUB_SERVER_NAME",
+    "JUPYTERHUB_SERVICE_PREFIX",
+    "JUPYTERHUB_SERVICE_URL",
+    "JUPYTERHUB_USER",
+)
+
 # In the order of their imports.
 HELPER_MODULES = (
     "machine",
     "environment",
+    "extension",
     "home_disk",
     "processes",
     "servers",
+    "watch_install",
     "notebook_helper",
 )
 
@@ -59,13 +79,27 @@ BOOTSTRAP = (
 
 
 @dataclass(frozen=True)
+class Watch:
+    """When a machine that no hub looks after powers itself off; see ``cloudjhub.worker.patience``.
+
+    ``limit_seconds`` 0 is never; ``grace_seconds`` is what a machine has at least.
+    """
+
+    limit_seconds: int
+    grace_seconds: int
+    busy_cpu_percent: int
+    busy_gpu_percent: int
+    busy_minutes: int
+
+
+@dataclass(frozen=True)
 class NotebookPlan:
     """What is to run.
 
     ``environment`` comes on top of PATH, language and time zone of the machine; HOME, USER,
     LOGNAME, SHELL and JUPYTER_RUNTIME_DIR are set on the machine. The server is expected to
     listen on ``port`` of the address in JUPYTERHUB_SERVICE_URL. ``home_volume_id`` None =
-    the home is on the root disk.
+    the home is on the root disk. ``watch`` None = nothing is changed about the machine's.
     """
 
     command: tuple[str, ...]
@@ -73,6 +107,7 @@ class NotebookPlan:
     account: str
     port: int
     home_volume_id: str | None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -99,12 +134,35 @@ def start(
     server's last words, MachineNotAnswering.
     """
     request = {**asdict(plan), "environment": dict(plan.environment), "verb": "start"}
+    request["extension"] = extension_files()
+    request["watch"] = plan.watch and {
+        **asdict(plan.watch),
+        "hub_url": plan.environment.get("JUPYTERHUB_API_URL", ""),
+        "archive": base64.b64encode(watch_archive()).decode(),
+    }
     return _ask(session, request, timeout_seconds)
 
 
 def status(session: Session, *, account: str | None = None) -> NotebookState:
     """Whether the server runs, and its last words. Without the account ``home`` is not known."""
     return _ask(session, {"verb": "status", "account": account}, STATUS_SECONDS)
+
+
+def resume(session: Session, plan: NotebookPlan) -> str | None:
+    """The token of a server that was started before and serves the plan; None if none does.
+
+    What runs is left alone. A machine may show any token: whose it is must be looked at.
+    """
+    must_be = {name: plan.environment.get(name, "") for name in _MUST_BE_AS_BEFORE}
+    request = {"verb": "resume", "account": plan.account, "environment": must_be}
+    try:
+        answer = _answer(session, request, RESUME_SECONDS)
+    except NotebookError as error:
+        # Its own words, which might hold the token, go no further.
+        raise NotebookError(error.message) from None
+    home_is_there = plan.home_volume_id is None or answer["home"] == "already"
+    token = answer.get("token")
+    return token if answer["running"] and home_is_there and isinstance(token, str) else None
 
 
 def stop(session: Session) -> None:
@@ -126,13 +184,29 @@ def helper_bytes() -> bytes:
     return b"%d\n%s" % (len(payload), payload)
 
 
+@cache
+def extension_files() -> dict[str, str]:
+    """Our part of the notebook's Jupyter Server, as ``cloudjhub.worker.extension`` takes it."""
+    folder = resources.files("cloudjhub.worker.idle")
+    python = [each for each in folder.iterdir() if each.name.endswith(".py")]
+    pages = ("package.json", "static/remoteEntry.js")
+    return {f"python/{each.name}": each.read_text("utf-8") for each in python} | {
+        f"page/{name}": (folder / "page" / name).read_text("utf-8") for name in pages
+    }
+
+
 def _ask(session: Session, request: Mapping[str, Any], timeout_seconds: float) -> NotebookState:
+    answer = _answer(session, request, timeout_seconds)
+    return NotebookState(**{name: answer[name] for name in NotebookState.__dataclass_fields__})
+
+
+def _answer(session: Session, request: Mapping[str, Any], timeout_seconds: float) -> dict[str, Any]:
     stdin = helper_bytes() + json.dumps(request).encode()
     output = session.run(command_line(), stdin=stdin, timeout_seconds=timeout_seconds)
     answer = parse_answer(output)
     if not answer["ok"]:
         raise NotebookError(answer["error"], log_tail=answer["log_tail"])
-    return NotebookState(**{name: answer[name] for name in NotebookState.__dataclass_fields__})
+    return answer
 
 
 def parse_answer(output: Output) -> dict[str, Any]:

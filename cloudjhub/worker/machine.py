@@ -1,11 +1,12 @@
 """The machine as the other modules see it: paths under the root, accounts, commands, trouble."""
 
 import errno
+import fcntl
 import os
 import pwd
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 # What goes from the SSH session into the notebook's environment; nothing else does.
 KEPT_VARIABLES = (
@@ -152,3 +153,37 @@ def write_private(path, text):
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+@contextmanager
+def locked(path):
+    """The descriptor of the file, locked; None while another has it locked. It is made if need be.
+
+    The kernel unlocks what ended.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield descriptor if _lock(descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor):
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def identity():
+    """What tells this machine from those that are started from a copy of its disk."""
+    return [_first_line(path) for path in ("/etc/machine-id", "/sys/class/dmi/id/product_uuid")]
+
+
+def _first_line(path):
+    try:
+        with open(path) as file:
+            return file.readline().strip()
+    except OSError:
+        return ""

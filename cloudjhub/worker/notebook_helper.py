@@ -1,4 +1,4 @@
-"""start, status and stop of the notebook server, as root on the machine.
+"""start, status, resume and stop of the notebook server, as root on the machine.
 
 Reads one JSON request from stdin, writes one line: MARKER and a JSON answer. What login
 shells, sudo or profile files print around it does not matter.
@@ -15,7 +15,7 @@ import traceback
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from . import servers
+from . import extension, servers, watch_install
 from .environment import find_program, notebook_environment, redacted
 from .home_disk import ensure_home, is_mounted
 from .machine import Account, Trouble, allowance, disk_trouble, make_folder, under_root
@@ -23,7 +23,7 @@ from .machine import Account, Trouble, allowance, disk_trouble, make_folder, und
 MARKER = "cloudjhub-answer:"
 # What all waits and commands of a request have together; a long step on the home disk adds its
 # own (home_disk.LONG_STEP_SECONDS).
-REQUEST_SECONDS = {"start": 45.0, "status": 15.0, "stop": 40.0}
+REQUEST_SECONDS = {"start": 45.0, "status": 15.0, "resume": 15.0, "stop": 40.0}
 TAIL_BYTES = 6000
 WATCH_SECONDS = 0.3
 LOCK_SECONDS = 30.0
@@ -45,7 +45,7 @@ def answer_to(request):
     try:
         allowance.begin(REQUEST_SECONDS[request["verb"]])
         with _alone():
-            verb = {"start": start, "status": status, "stop": stop}[request["verb"]]
+            verb = VERBS[request["verb"]]
             return dict(verb(request), ok=True)
     except Trouble as trouble:
         return _failure(str(trouble), environment)
@@ -67,16 +67,20 @@ def start(request):
         command = _command(request["command"], environment["PATH"])
     with _measured(seconds, "stop"):
         server.stop()
+    with _measured(seconds, "extension"):
+        without = extension.install(request.get("extension"), environment)
     with _measured(seconds, "home"):
         home = ensure_home(account, request.get("home_volume_id"))
     with _measured(seconds, "launch"):
         _check_port(environment, request["port"])
         server.start(servers.Launch(command, environment, account))
-        pid = _watch(server)
+        until = time.monotonic() + WATCH_SECONDS
+        unwatched = watch_install.ensure(request.get("watch"), server, account)
+        pid = _watch(server, until)
     return {
         "running": True,
         "pid": pid,
-        "log_tail": "",
+        "log_tail": "\n".join(filter(None, (without, unwatched))),
         "home": home,
         "seconds": seconds,
     }
@@ -95,10 +99,23 @@ def status(request):
     }
 
 
+def resume(request):
+    """Whether our server of before runs on in an environment that is good now; then its token."""
+    state = status(request)
+    before = servers.stored_environment()
+    good = all(before.get(name, "") == value for name, value in request["environment"].items())
+    if not (state["running"] and good):
+        return dict(state, running=False, token="")
+    return dict(state, token=before.get("JUPYTERHUB_API_TOKEN", ""))
+
+
 def stop(request):
     """End our server and all that it started; fine if there is none."""
     servers.here().stop()
     return dict(status(request), running=False, pid=None)
+
+
+VERBS = {"start": start, "status": status, "resume": resume, "stop": stop}
 
 
 def _home_now(request):
@@ -111,9 +128,8 @@ def _command(words, path):
     return [find_program(words[0], path), *words[1:]]
 
 
-def _watch(server):
+def _watch(server, deadline):
     """The pid of the new server; Trouble if it dies while we look."""
-    deadline = time.monotonic() + WATCH_SECONDS
     while True:
         pid = server.pid()
         if pid is None:

@@ -43,7 +43,7 @@ def test_server_runs_with_the_plans_environment_and_little_else(machine, session
     state = notebook.start(session, plan)
     assert state.running
     assert state.home == "root-disk"
-    assert set(state.seconds) == {"prepare", "stop", "home", "launch"}
+    assert set(state.seconds) == {"prepare", "stop", "extension", "home", "launch"}
     said = answering(machine, plan, wait_for)
     environment = said["environment"]
     assert plan.environment.items() <= environment.items()

@@ -1,0 +1,169 @@
+"""Powers a machine off that works for nobody and that no hub looks after; runs on it as root.
+
+Looks again and again, and leaves the judgment to ``patience``.
+"""
+
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+from . import processes, servers
+from .idle import processes as machine_processes
+from .machine import identity, locked
+from .patience import Patience, Seen, Settings, limit_of, pause_seconds
+
+HUB_SECONDS = 5.0
+NOTE_BYTES = 65536
+# How long the machine may take to go off before it is told again.
+OFF_SECONDS = 120.0
+# A helper that looks whether a watch runs has its lock for a moment.
+ALONE_SECONDS = 5.0
+
+
+def main():
+    """Watch until the machine is off."""
+    folder = os.path.dirname(os.path.abspath(sys.argv[0]))
+    if _stored(folder)["machine"] != identity():
+        return _say("this machine is a copy of the one that was watched; no hub has started it")
+    deadline = time.monotonic() + ALONE_SECONDS
+    while time.monotonic() < deadline:
+        with locked(os.path.join(folder, "lock")) as lock:
+            if lock is not None:
+                os.ftruncate(lock, 0)
+                os.write(lock, str(os.getpid()).encode())
+                _say("watches")
+                _watch(folder)
+        time.sleep(0.1)
+    return _say("another one watches already")
+
+
+def _watch(folder):
+    looker = Looker()
+    patience = Patience(_now())
+    while True:
+        stored = _stored(folder)
+        settings = Settings(**{name: stored[name] for name in Settings._fields})
+        seen = looker.look(stored["account"])
+        if patience.asks_hub(_now(), settings, seen):
+            seen = seen._replace(hub_answers=hub_answers(settings.hub_url))
+        if patience.look(_now(), settings, seen):
+            _end(patience, settings, looker, stored)
+        time.sleep(pause_seconds(limit_of(settings, seen.note)))
+
+
+def _now():
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _stored(folder):
+    with open(os.path.join(folder, "watch.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+class Looker:
+    """Sees what ``patience`` is told; remembers only what counters need."""
+
+    def __init__(self):
+        self._kind = servers.here()
+        self._processes = machine_processes.here()
+
+    def look(self, account, locks=True):
+        """A Seen without the hub's answer. Whoever holds the helpers' lock says so (locks)."""
+        self._processes.look()
+        note = read_note(servers.path("runtime/idle.json"))
+        pid = self._kind.pid()
+        return Seen(
+            helper=locks and _helper_runs(),
+            server=pid and (pid, processes.start_time(pid)),
+            note=note,
+            quiet=_is_number(note.get("quiet_until")) and note["quiet_until"] > time.time(),
+            sessions=self._processes.sessions(account, 0.0),
+            cpu_seconds=self._processes.cpu_seconds,
+            gpu_percent=_gpu_percent(),
+        )
+
+
+def _helper_runs():
+    with locked(servers.path("lock")) as lock:
+        return lock is None
+
+
+def _gpu_percent():
+    if shutil.which("nvidia-smi") is None:
+        return None
+    # Half of this program's memory, which machines without a GPU can save.
+    import asyncio
+
+    from .idle import gpu
+
+    return asyncio.run(gpu.percent())
+
+
+def _end(patience, settings, looker, stored):
+    """Power off, if it still is so once no helper can come in between."""
+    with locked(servers.path("lock")) as lock:
+        if lock is None:
+            return
+        why = patience.look(_now(), settings, looker.look(stored["account"], locks=False))
+        if why:
+            _power_off(stored["poweroff"], why)
+
+
+def _power_off(program, why):
+    _say("powers the machine off: " + why)
+    done = subprocess.run([program], stdin=subprocess.DEVNULL, check=False)
+    time.sleep(OFF_SECONDS)
+    _say(f"it is still on; {program} ended with code {done.returncode}")
+
+
+def hub_answers(url):
+    """Whether a hub speaks HTTP there. One that is in trouble (5xx) does not count.
+
+    Without http.client, which is half of this program's memory.
+    """
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        with socket.create_connection((parts.hostname, port), HUB_SECONDS) as connection:
+            connection.settimeout(HUB_SECONDS)
+            return _answers(connection, parts)
+    except (OSError, ValueError):
+        return False
+
+
+def _answers(connection, parts):
+    if parts.scheme == "https":
+        # Who takes connections there may want a certificate of ours before it says anything.
+        return True
+    connection.sendall(f"GET {parts.path} HTTP/1.0\r\nHost: {parts.netloc}\r\n\r\n".encode())
+    with connection.makefile("rb") as answer:
+        words = answer.readline(NOTE_BYTES).split()
+    return len(words) > 1 and words[0].startswith(b"HTTP/") and words[1] < b"5"
+
+
+def read_note(path):
+    """What the notebook server wrote for us, {} if that is nothing sensible: it is the user's."""
+    try:
+        # Neither a link nor a pipe that nobody writes to may lead us astray.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return {}
+            note = json.loads(file.read(NOTE_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _say(text):
+    print("cloudjhub-watch: " + text, flush=True)
