@@ -8,6 +8,7 @@ the names, and may change what stands here.
 import os
 from pathlib import Path
 
+from cloudjhub.culler import service as culler
 from cloudjhub.hub_api import HANDLERS
 from cloudjhub.hub_database import quick_commits
 from cloudjhub.hub_start import begin_with_hub
@@ -54,8 +55,11 @@ c.JupyterHub.extra_handlers = HANDLERS
 # Every named server is another machine that somebody pays for; an operator can allow them.
 c.JupyterHub.allow_named_servers = False
 
-# Whoever is idle is judged by the hub's times of last activity, so these are kept fresh: seconds
-# between two readings of the proxy's table (default 300).
+# Work keeps a machine, a tab does not: only what servers say of themselves is their activity. The
+# proxy would count every pong of a page that somebody left open.
+c.JupyterHub.proxy_class = "cloudjhub.hub_proxy.WorkOnlyProxy"
+# Seconds between two looks at the proxy's table, in which it gets back the routes that it lost when
+# it was restarted (default 300).
 c.JupyterHub.last_activity_interval = 60
 
 # A hub that starts looks at the servers that run for this long before it answers people (seconds;
@@ -74,6 +78,11 @@ c.JupyterHub.shutdown_on_logout = False
 
 for extra in sorted((server_config.parent / "jupyterhub_config.d").glob("*.py")):
     load_subconfig(str(extra.absolute()))
+
+# Who is idle is judged by a service, with a page for admins. It stands behind those files, in which
+# somebody may set the lists anew.
+c.JupyterHub.services.append(culler.service())
+c.JupyterHub.load_roles.append(culler.role())
 
 # Machines are looked after, and a pool of ready ones is filled, before anybody logs in.
 begin_with_hub()

@@ -26,6 +26,7 @@ class ConfigFile:
         """
         stamp = self._stat()
         if self._config is not None and stamp is not None and stamp == self._stamp:
+            self._complaint = ""
             return self._config
         try:
             config = load(self.path)
@@ -37,6 +38,11 @@ class ConfigFile:
             return self._config
         self._stamp, self._config, self._complaint = stamp, config, ""
         return config
+
+    @property
+    def finding(self) -> str:
+        """What is wrong with the file as ``current`` last saw it; "" if nothing is."""
+        return self._complaint
 
     def _complain(self, message: str) -> None:
         if message != self._complaint:

@@ -18,6 +18,7 @@ _WEB_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 _SCOPES = [
     "access:servers",
+    "access:services",
     "admin:groups",
     "admin:server_state",
     "admin:servers",
@@ -112,8 +113,6 @@ def hub_config(plan: HubPlan, secrets: Secrets) -> str:
         "SharedPasswordAuthenticator.admin_password": secrets.admin_password,
         "Authenticator.admin_users": {ADMIN},
         "Authenticator.allowed_users": set(plan.users) | {ADMIN},
-        "JupyterHub.services": [service],
-        "JupyterHub.load_roles": [role],
         "JupyterHub.allow_named_servers": True,
         "JupyterHub.named_server_limit_per_user": 2,
     }
@@ -122,5 +121,7 @@ def hub_config(plan: HubPlan, secrets: Secrets) -> str:
         settings["InstanceSpawner.poll_interval"] = 3
         settings["InstanceSpawner.quiet_interval_seconds"] = 2.0
     lines = [f"c.{name} = {value!r}" for name, value in settings.items()]
+    lines += [f"c.JupyterHub.services.append({service!r})"]
+    lines += [f"c.JupyterHub.load_roles.append({role!r})"]
     head = '"""Written by the demo at each start; changes here are lost."""'
     return "\n".join([head, "", "c = get_config()", *lines, ""])

@@ -125,7 +125,6 @@ def manager_files(plan: HubPlan) -> list[MachineFile]:
         MachineFile(PGPASS_PATH, plan.database.pgpass, HUB, secret=True),
         MachineFile(f"{folder}/10-manager.py", manager_config(plan, url), HUB, secret=True),
         MachineFile(f"{folder}/20-login.py", login_config(plan.login, url), HUB, secret=True),
-        MachineFile(f"{folder}/30-idle.py", IDLE_CONFIG, HUB, secret=True),
         *_units(plan),
         MachineFile("/etc/caddy/Caddyfile", caddyfile(plan.https, plan.public_address), CADDY),
     ]
@@ -167,12 +166,19 @@ def manager_config(plan: HubPlan, url: str) -> str:
     return "\n".join([head, "", "c = get_config()", "", *lines, ""])
 
 
-IDLE_CONFIG = '''"""Machines of idle users are stopped. Written by the launch."""
+#: jupyterhub_config.d/30-idle.py beside a jupyterhub_config.py of somebody's own, which lacks this
+OWN_IDLE_CONFIG = '''"""Machines of idle users are stopped. Written by the upgrade.
 
-from cloudjhub import idle
+jupyterhub_config.py is your own, so what that of this version says of idle machines stands here.
+"""
+
+from cloudjhub.culler import service as culler
+from cloudjhub.hub_api import HANDLERS
 
 c = get_config()
 
-c.JupyterHub.services.append(idle.service())
-c.JupyterHub.load_roles.append(idle.role())
+c.JupyterHub.extra_handlers = HANDLERS
+c.JupyterHub.proxy_class = "cloudjhub.hub_proxy.WorkOnlyProxy"
+c.JupyterHub.services.append(culler.service())
+c.JupyterHub.load_roles.append(culler.role())
 '''

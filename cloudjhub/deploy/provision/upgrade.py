@@ -17,6 +17,7 @@ from cloudjhub.deploy.provision.hub_files import (
     CONFIG_FOLDER,
     CONFIG_PATH,
     CONFIG_WRITTEN_PATH,
+    OWN_IDLE_CONFIG,
     SERVER_CONFIG_PATH,
 )
 from cloudjhub.deploy.provision.shell import (
@@ -47,7 +48,7 @@ SHIPPED = (
     "6d9ce010dea8fb587bb254b13866206c48f21da8f5b9860805c0098c23d4d2f5",
     "4a528b60ec2083c2279f54ee73ac8300ac4d2710daf2dff2a8b4226e58c93aec",
     "f3f9e8aabb86a132427247099ec92e29108f397a5a4fbb875895816a859b5f6a",
-    "7f5c16ba05cbee707b4970f7f102c5e31cd70a802e11745d03f1ccd38113b867",
+    "8eacbd26f82abb0d15f85e9c4f812ed18d9eb47e6653c4620270415ed11aa46f",
 )
 
 #: keys of server_config.json that an operator would look for there
@@ -195,7 +196,9 @@ def upgrade_hub(
     ours = (CHECKOUT / "jupyterhub_config.py").read_text("utf-8")
     config = ours if relation == "older" else ""
     shell.put(f"{_BASE}/config-new", config)
-    state = f"upgraded-{digest(wheel.content, unit, config)}"
+    idle = _own_idle_config(shell) if relation == "own" else ""
+    shell.put(f"{_BASE}/idle-new", idle)
+    state = f"upgraded-{digest(wheel.content, unit, config, idle)}"
     words = (path, "manager", JUPYTERHUB_VERSION, private_address, state)
     try:
         answer = shell.script("upgrade_hub", *words)
@@ -206,3 +209,9 @@ def upgrade_hub(
     if relation == "current":  # perhaps put there by an upgrade that was cut off, then unnoted
         shell.put(CONFIG_WRITTEN_PATH, ours)
     return answer
+
+
+def _own_idle_config(shell: Shell) -> str:
+    """What their jupyterhub_config.py does not say of idle machines; "" if it does."""
+    there = shell.get(CONFIG_PATH) or ""
+    return "" if "cloudjhub.culler" in there else OWN_IDLE_CONFIG

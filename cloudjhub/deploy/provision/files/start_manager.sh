@@ -33,6 +33,8 @@ systemctl restart cloudjhub-metadata.service
 phase "proxy"
 start jupyterhub-proxy.service "$proxy_state"
 phase "hub"
+# What former versions said there of idle machines stands in jupyterhub_config.py now.
+rm -f /etc/jupyterhub/jupyterhub_config.d/30-idle.py
 start jupyterhub.service "$hub_state"
 until_answers jupyterhub.service "http://$hub:8081/hub/health"
 until_answers jupyterhub-proxy.service "http://127.0.0.1:8000/hub/health"

@@ -3,6 +3,7 @@ wheel=$1 extras=$2 jupyterhub=$3 hub=$4 state=$5
 base=/opt/cloudjhub
 python="$base/venv/bin/python"
 unit=/etc/systemd/system/jupyterhub.service config=/etc/jupyterhub/jupyterhub_config.py
+idle=/etc/jupyterhub/jupyterhub_config.d/30-idle.py
 database=/var/lib/jupyterhub/jupyterhub.sqlite copy="$base/database-before"
 pip="$python -m pip install --no-input --progress-bar off --no-warn-script-location --quiet"
 version() { "$python" -c "from importlib.metadata import version; print(version('$1'))"; }
@@ -17,6 +18,8 @@ if [ ! -e "$base/upgrading" ]; then
     "$python" -m pip freeze --exclude cloudjhub >"$base/packages-before.txt"
     cp -p "$unit" "$base/unit-before"
     cp -p "$config" "$base/config-before"
+    rm -f "$base/idle-before"
+    if [ -e "$idle" ]; then cp -p "$idle" "$base/idle-before"; fi
     touch "$base/upgrading"
 fi
 
@@ -60,12 +63,14 @@ back() {
     journalctl --no-pager --output=cat --lines=30 --unit=jupyterhub.service >&2 || true
     cp -p "$base/unit-before" "$unit"
     if [ -e "$base/config-before" ]; then cp -p "$base/config-before" "$config"; fi
+    rm -f "$idle"
+    if [ -e "$base/idle-before" ]; then cp -p "$base/idle-before" "$idle"; fi
     $pip --requirement "$base/packages-before.txt"
     $pip --force-reinstall --no-deps "$former"
     sed -n 's/^jupyterhub==/jupyterhub==/p' "$base/packages-before.txt" >"$base/constraints.txt"
     database_back
     if restart; then echo "The version that ran before runs again." >&2; else echo "The hub does not start." >&2; fi
-    rm -f "$base/upgrading" "$base/config-new" "$base/config-before"
+    rm -f "$base/upgrading" "$base/config-new" "$base/config-before" "$base/idle-new" "$base/idle-before"
     forget_copy
     exit 1
 }
@@ -74,6 +79,9 @@ phase "new version into $base/venv"
 install_wheel "$wheel" "$jupyterhub" || back "The new version cannot be installed."
 if [ -s "$base/unit-new" ]; then install -m 0644 "$base/unit-new" "$unit"; fi
 if [ -s "$base/config-new" ]; then install -m 0644 "$base/config-new" "$config"; fi
+# What former versions said there of idle machines stands in jupyterhub_config.py now.
+rm -f "$idle"
+if [ -s "$base/idle-new" ]; then install -o jupyterhub -g jupyterhub -m 0600 "$base/idle-new" "$idle"; fi
 phase "hub"
 keep_database || back "The users' database cannot be copied."
 restart || back "The new version does not answer."
@@ -82,6 +90,6 @@ echo "$state" >"$base/running/jupyterhub.service"
 mv -f "$wheel" "$base/wheels/"
 find "$base/wheels" -maxdepth 1 -name '*.whl' ! -name "$(basename "$wheel")" -delete
 if [ -s "$base/config-new" ]; then mv -f "$base/config-new" "$base/jupyterhub_config-written.py"; fi
-rm -f "$base/upgrading" "$base/config-new" "$base/config-before"
+rm -f "$base/upgrading" "$base/config-new" "$base/config-before" "$base/idle-new" "$base/idle-before"
 forget_copy
 answer "{\"before\": \"$before\", \"cloudjhub\": \"$(version cloudjhub)\", \"jupyterhub\": \"$(version jupyterhub)\"}"

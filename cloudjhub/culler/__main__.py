@@ -1,0 +1,107 @@
+"""``python -m cloudjhub.culler``: run by the hub, as jupyterhub_config.py says."""
+
+import argparse
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cloudjhub.config_file import ConfigFile
+from cloudjhub.culler import gauges, rounds, service, web
+from cloudjhub.culler.board import Board
+from cloudjhub.culler.hub import Hub
+from cloudjhub.culler.ledger import Ledger
+from cloudjhub.culler.pace import Pace
+from cloudjhub.culler.rounds import Rounds
+from cloudjhub.culler.sweep import Sweeper
+
+log = logging.getLogger(__name__)
+
+#: in the hub's working folder, where its database is unless somebody moved that
+LEDGER = "cloudjhub_culler_ledger.json"
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run until the hub ends, or ends it."""
+    parser = argparse.ArgumentParser(prog="python -m cloudjhub.culler", description=__doc__)
+    parser.add_argument("--dry-run", action="store_true", help="say what a sweep would do, and end")
+    dry = parser.parse_args(arguments).dry_run
+    logging.basicConfig(
+        format="[%(levelname)1.1s %(asctime)s culler] %(message)s", level=logging.INFO
+    )
+    if dry:
+        asyncio.run(print_sweep())
+        return
+    end_with_hub(os.environ.get(service.HUB_PID, ""))
+    asyncio.run(serve())
+
+
+def end_with_hub(hub_pid: str) -> None:
+    """A hub that was killed ends no service, and the next one begins another."""
+    if hub_pid and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(hub_pid):
+            sys.exit("The hub that began this has ended.")
+
+
+async def serve() -> None:
+    """The page first: the hub waits for it before it goes on."""
+    pace, file, hub = Pace.of(), _config_file(), _hub()
+    all_rounds = Rounds(file, hub, Ledger(Path(LEDGER), pace), pace, clock=rounds.utcnow)
+    sweeps = Sweeps(Sweeper(config=file.current, ask=hub.ask), all_rounds.board)
+    address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+    page = web.application(all_rounds.board, os.environ["JUPYTERHUB_SERVICE_PREFIX"])
+    page.listen(address.port or 80, address.hostname or "127.0.0.1")
+    # Beside each other: a sweep waits for EC2, and time without a round is time without sight.
+    await asyncio.gather(
+        again_and_again(all_rounds.round, pace.round_seconds),
+        again_and_again(sweeps.round, pace.sweep_seconds),
+    )
+
+
+async def print_sweep() -> None:
+    """What a sweep would do at this moment, which is done by nobody."""
+    report = await Sweeper(config=_config_file().current, ask=_hub().ask).round(dry=True)
+    print(report.text())
+
+
+def _config_file() -> ConfigFile:
+    return ConfigFile(os.environ["CLOUDJHUB_CONFIG"])
+
+
+def _hub() -> Hub:
+    return Hub(os.environ["JUPYTERHUB_API_URL"], os.environ["JUPYTERHUB_API_TOKEN"])
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """Sweeps, and where it is seen what they found."""
+
+    sweeper: Sweeper
+    board: Board
+
+    async def round(self) -> None:
+        """One sweep."""
+        self.board.sweep = await self.sweeper.round()
+        gauges.swept(self.board.sweep)
+
+
+async def again_and_again(work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """For ever; what nobody foresaw ends one time only."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("A round failed")
+        await asyncio.sleep(seconds)
+
+
+if __name__ == "__main__":
+    main()

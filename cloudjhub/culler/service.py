@@ -1,0 +1,55 @@
+"""What jupyterhub_config.py says of the culler: how the hub runs it, and what it may do."""
+
+import os
+import random
+import socket
+import sys
+from typing import Any
+
+from cloudjhub.culler.pace import VARIABLE
+
+NAME = "culler"
+COMMAND = [sys.executable, "-m", "cloudjhub.culler"]
+#: what the service ends with; see __main__
+HUB_PID = "CLOUDJHUB_HUB_PID"
+_WEB_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+# Below the ports from which connections are made (ip_local_port_range begins with 32768).
+_PORTS = range(20000, 30000)
+
+
+def service() -> dict[str, Any]:
+    """For c.JupyterHub.services. Its page gets a port that is free at this moment."""
+    config = os.environ.get("CLOUDJHUB_CONFIG", "/etc/jupyterhub/server_config.json")
+    # JupyterHub hands on next to nothing; the sweep asks EC2 as the hub does.
+    handed_on = {name: value for name, value in os.environ.items() if _is_handed_on(name)}
+    environment = {**handed_on, "CLOUDJHUB_CONFIG": config, HUB_PID: str(os.getpid())}
+    return {
+        "name": NAME,
+        "command": COMMAND,
+        "url": f"http://127.0.0.1:{_free_port()}",
+        "environment": environment,
+        # A part of the hub, which need not ask whether it may know who is there.
+        "oauth_no_confirm": True,
+    }
+
+
+def role() -> dict[str, Any]:
+    """For c.JupyterHub.load_roles: what the service must be allowed, and no more."""
+    scopes = ["list:users", "read:servers", "delete:servers", "list:groups", "read:groups"]
+    return {"name": NAME, "services": [NAME], "scopes": scopes}
+
+
+def _is_handed_on(name: str) -> bool:
+    return name.startswith("AWS_") or name.lower() in _WEB_PROXIES or name == VARIABLE
+
+
+def _free_port() -> int:
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("Of 100 ports of 127.0.0.1 none is free for the culler's page.")
