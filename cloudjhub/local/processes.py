@@ -35,17 +35,18 @@ def tree(leader: int) -> list[int]:
 
 
 def marked(state_dir: Path, instance_id: str | None = None) -> list[int]:
-    """Processes whose environment says they belong to this state folder (and this machine)."""
-    wanted = {f"{STATE_VARIABLE}={state_dir}".encode()}
-    if instance_id is not None:
-        wanted.add(f"{ID_VARIABLE}={instance_id}".encode())
+    """Processes whose environment says they belong to this machine, or to this state folder.
+
+    Notebook servers are started with an environment of their own, which keeps but the id.
+    """
+    mark = f"{ID_VARIABLE}={instance_id}" if instance_id else f"{STATE_VARIABLE}={state_dir}"
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
         with contextlib.suppress(OSError):
             environment = Path("/proc", entry, "environ").read_bytes().split(b"\0")
-            if wanted.issubset(environment):
+            if mark.encode() in environment:
                 found.append(int(entry))
     return found
 

@@ -1,0 +1,140 @@
+"""The watch on machines of this computer: what keeps it waiting, and who ends when it does not."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from local.clouds import INSTANT, Cloud
+from local.test_machines import VARIANTS
+from remote.servers import STAND_IN, free_port
+
+from cloudjhub import notebook
+from cloudjhub.local import LocalSettings
+from cloudjhub.notebook import NotebookPlan, Watch
+from cloudjhub.remote import connect
+from cloudjhub.remote_values import Target
+
+pytestmark = pytest.mark.slow
+
+#: nobody listens on the port of "discard"
+NO_HUB = "http://127.0.0.1:9/hub/api"
+SOON = Watch(
+    limit_seconds=3, grace_seconds=4, busy_cpu_percent=90, busy_gpu_percent=90, busy_minutes=5
+)
+OFF = "Client.InstanceInitiatedShutdown"
+
+
+class Watched:
+    """A machine with a notebook server whose hub is gone."""
+
+    def __init__(self, cloud: Cloud):
+        self.cloud = cloud
+        (self.id,) = cloud.launch()
+        cloud.wait_ssh(self.id)
+        self.folder = "$CLOUDJHUB_ROOT/run/cloudjhub"
+
+    def start(self, watch: Watch = SOON) -> None:
+        config, address = self.cloud.config, self.address
+        port = free_port(address)
+        target = Target(
+            address, config["WORKER_SSH_PORT"], config["WORKER_USERNAME"], config["WORKER_KEY_FILE"]
+        )
+        plan = NotebookPlan(
+            command=("python3", STAND_IN, "serve", str(port)),
+            environment={
+                "JUPYTERHUB_API_URL": NO_HUB,
+                "JUPYTERHUB_SERVICE_URL": f"http://{address}:{port}/",
+            },
+            account=config["NOTEBOOK_USERNAME"],
+            port=port,
+            home_volume_id=None,
+            watch=watch,
+        )
+        with connect(target, timeout_seconds=60) as session:
+            assert notebook.start(session, plan).log_tail == ""
+
+    @property
+    def address(self) -> str:
+        return self.cloud.instance(self.id)["PrivateIpAddress"]
+
+    def inside(self, script: str) -> str:
+        return self.cloud.ssh(self.id, script)
+
+    def watchers(self) -> list[str]:
+        """Pids of the watches that run on it."""
+        return self.inside(f'pgrep -f -- "-I {self.folder}/watch/watch[.]pyz" || true').split()
+
+    def wait_off(self) -> None:
+        self.cloud.wait_state(self.id, "stopped")
+        assert self.cloud.instance(self.id)["StateReason"]["Code"] == OFF
+
+    @contextmanager
+    def helper_at_work(self) -> Iterator[None]:
+        """Somebody on the machine holds what every start and stop of a notebook holds."""
+        with self._ssh(f"exec flock {self.folder}/lock cat"):
+            yield
+
+    @contextmanager
+    def shell(self) -> Iterator[None]:
+        """Somebody is logged in at a terminal, and reads."""
+        with self._ssh("exec cat", "-tt"):
+            yield
+
+    @contextmanager
+    def _ssh(self, command: str, *options: str) -> Iterator[None]:
+        config = self.cloud.config
+        words = ["ssh", "-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]
+        words += ["-o", "UserKnownHostsFile=/dev/null", "-i", config["WORKER_KEY_FILE"], *options]
+        words += [
+            "-p",
+            str(config["WORKER_SSH_PORT"]),
+            f"{config['WORKER_USERNAME']}@{self.address}",
+        ]
+        process = subprocess.Popen(
+            [*words, f"echo begun; {command}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        try:
+            assert process.stdout and process.stdout.readline().strip() == b"begun"
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(params=VARIANTS)
+def both(request: pytest.FixtureRequest, make_cloud: Callable[..., Cloud]) -> Cloud:
+    return make_cloud(LocalSettings(**vars(INSTANT) | {"variant": request.param}))
+
+
+def test_it_goes_off_but_not_under_who_works_on_it(both: Cloud):
+    helped, read, left = (Watched(both) for _ in range(3))
+    helped.start()
+    read.start()
+    with helped.helper_at_work(), read.shell():
+        left.start()
+        left.wait_off()
+        assert both.state(helped.id) == both.state(read.id) == "running"
+    helped.wait_off()
+    read.wait_off()
+    console = both.api.get_console_output(InstanceId=left.id)["Output"]
+    assert f"{left.id} powers itself off" in console
+
+
+def test_one_watch_runs_and_it_is_the_latest(both: Cloud):
+    machine = Watched(both)
+    machine.start(Watch(3600, 600, 50, 10, 5))
+    (first,) = machine.watchers()
+    machine.start(Watch(7200, 600, 50, 10, 5))
+    assert machine.watchers() == [first]
+    assert '"limit_seconds": 7200' in machine.inside(f"cat {machine.folder}/watch/watch.json")
+
+    # As an earlier version of it would have been.
+    machine.inside(f"echo >> {machine.folder}/watch/watch.pyz")
+    machine.start(Watch(7200, 600, 50, 10, 5))
+    (second,) = machine.watchers()
+    assert second != first
+    # One that died is there again with the next start, and heeds what that says.
+    machine.inside(f"kill -9 {second}")
+    machine.start()
+    machine.wait_off()
