@@ -89,7 +89,7 @@ class MachineStopHandler(_MachinesHandler):
         if refusal:
             raise web.HTTPError(409, refusal)
         self.log.warning("%s is stopped by the sweep: %s", machine.id, asked.reason)
-        # Who starts it from now on waits until it is off.
+        # Whoever starts it now sees it as they will when EC2 has answered, and waits.
         fleet.view.tell_states({machine.id: "stopping"})
         await fleet.stop(machine.id, hibernate=asked.hibernate)
 

@@ -1,0 +1,314 @@
+"""The sweep against a real hub and a local EC2, round by round, by a clock of its own."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from datetime import datetime, timedelta, timezone
+
+import pytest
+import pytest_asyncio
+from sites import BRISK
+
+from cloudjhub.config_file import ConfigFile
+from cloudjhub.culler.sweep import Sweeper
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+
+SITE = {"more_config": BRISK}
+BLANK = {"cloudjhub:cluster": "demo", "cloudjhub:role": "disk", "cloudjhub:shape": "abc"}
+
+
+class Sweeping:
+    """A sweep of the site, with the token of its service unless told otherwise."""
+
+    def __init__(self, site, **config):
+        self.site = site
+        self.file = ConfigFile(site.demo.folder / "server_config.json")
+        self.changes = config
+        self.ahead_seconds = 0.0
+        self.sweeper = Sweeper(config=self._config, ask=self._ask, clock=self._clock, now=self._now)
+
+    def _config(self):
+        return self.file.current().model_copy(update=self.changes)
+
+    async def _ask(self, method, path, body):
+        return await self.site.api(method, path, **(body or {}))
+
+    def _clock(self):
+        return self.ahead_seconds
+
+    def _now(self):
+        return datetime.now(timezone.utc) + timedelta(seconds=self.ahead_seconds)
+
+    async def rounds(self, count):
+        """So many rounds, each of them two minutes after the one before."""
+        reports = []
+        for _ in range(count):
+            self.ahead_seconds += 120
+            reports.append(await self.sweeper.round())
+        return reports
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sweeping(no_faults, monkeypatch):
+    """Sweeps that EC2 takes for the hub's own service."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "local")
+    return lambda **config: Sweeping(no_faults, **config)
+
+
+async def test_a_machine_started_behind_the_hubs_back_is_stopped(sweeping):
+    sweep = sweeping()
+    site = sweep.site
+    hers, his = [await site.user(name) for name in ("student01", "student02")]
+    await asyncio.gather(hers.start_server(), his.start_server())
+    stray = await _behind_its_back(site, "student01", hers)
+    dry = await sweep.sweeper.round(dry=True)
+    assert f"machine {stray} of student01: runs without server" in dry.text()
+    for report in await sweep.rounds(4):
+        assert [(each.id, each.step) for each in report.machines] == [(stray, "")]
+    assert await site.machine_state("student01") == "running"
+
+    (report,) = await sweep.rounds(1)
+    assert [(each.id, each.step, each.outcome) for each in report.machines] == [
+        (stray, "stop", "done")
+    ]
+    await site.machine_stopped("student01")
+    assert f"{stray} is stopped by the sweep: runs without server" in site.hub_log()
+    assert await site.machine_state("student02") == "running"
+    assert (await site.server("student02"))["ready"]
+    # It is hers as before.
+    await hers.start_server()
+    assert (await site.the_machine("student01"))["InstanceId"] == stray
+
+
+async def test_a_machine_whose_owner_is_starting_it_is_left_alone(sweeping):
+    sweep = sweeping()
+    site = sweep.site
+    hers, his = [await site.user(name) for name in ("student03", "student04")]
+    await asyncio.gather(hers.start_server(), his.start_server())
+    await hers.stop_server()
+    await site.machine_stopped("student03")
+    await his.stop_server()
+    await site.machine_stopped("student04")
+    # Both run for EC2 and neither answers yet; one is started by its owner.
+    site.ec2.faults.hold("boot")
+    starting = (await site.the_machine("student03"))["InstanceId"]
+    stray = (await site.the_machine("student04"))["InstanceId"]
+    await asyncio.to_thread(site.boto().start_instances, InstanceIds=[stray])
+    await site.begin("student03")
+    await _running(site, "student03", "student04")
+    reports = await sweep.rounds(6)
+    assert {each.id for report in reports for each in report.machines} == {stray}
+    assert reports[-1].machines[0].outcome == "done"
+    await site.machine_stopped("student04")
+    # Nor is it stopped for whoever asks, without two rounds and a grace.
+    status, answer = await site.api("POST", f"/cloudjhub/machines/{starting}/stop", reason="no")
+    assert status == 409, answer
+    site.ec2.faults.let_go("boot")
+    await _ready(site, "student03")
+    assert await site.machine_state("student03") == "running"
+    status, answer = await site.api("POST", f"/cloudjhub/machines/{starting}/stop", reason="no")
+    assert (status, answer["message"]) == (409, "A server has it, or is about to.")
+
+
+async def test_an_owner_who_comes_back_while_it_is_stopped_gets_a_server(sweeping):
+    sweep = sweeping()
+    site = sweep.site
+    person = await site.user("student05")
+    await person.start_server()
+    stray = await _behind_its_back(site, "student05", person)
+    site.ec2.faults.surprise("StopInstances", lambda: _press_start(site, "student05"), naming=stray)
+    reports = await sweep.rounds(6)
+    assert "done" in [each.outcome for report in reports for each in report.machines]
+    await _ready(site, "student05")
+    assert (await site.the_machine("student05"))["InstanceId"] == stray
+    assert len(site.notebooks(stray)) == 1
+
+
+async def test_machines_of_deleted_users_and_lost_tags_are_stopped_and_spares_are_not(sweeping):
+    sweep = sweeping()
+    site = sweep.site
+    gone, lost = [await site.user(name) for name in ("student06", "student07")]
+    await asyncio.gather(gone.start_server(), lost.start_server())
+    of_gone = await _behind_its_back(site, "student06", gone)
+    of_lost = await _behind_its_back(site, "student07", lost)
+    assert (await site.api("DELETE", "/users/student06"))[0] == 204
+    await site.until("the hub to let go of it", lambda: _stopped(site, of_gone))
+    await asyncio.to_thread(site.boto().start_instances, InstanceIds=[of_gone])
+    tags = [{"Key": "cloudjhub:user"}, {"Key": "cloudjhub:server"}]
+    await asyncio.to_thread(site.boto().delete_tags, Resources=[of_lost], Tags=tags)
+    with site.config(POOL=1):
+        spare = await site.until("a spare to be ready", lambda: _spare(site))
+        reports = await sweep.rounds(6)
+        done = {each.id for report in reports for each in report.machines if each.outcome == "done"}
+        assert done == {of_gone, of_lost}
+        status, answer = await site.api("POST", f"/cloudjhub/machines/{spare}/stop", reason="no")
+        assert status == 409, answer
+    for each in (of_gone, of_lost):
+        await site.until(f"{each} to be stopped", lambda each=each: _stopped(site, each))
+
+
+async def test_nothing_is_done_while_ec2_or_the_hub_cannot_be_read(sweeping):
+    sweep = sweeping()
+    site = sweep.site
+    person = await site.user("student08")
+    await person.start_server()
+    stray = await _behind_its_back(site, "student08", person)
+    await sweep.rounds(3)
+    site.ec2.faults.refuse("DescribeInstances", "UnauthorizedOperation", status=403, times=1000)
+    for report in await sweep.rounds(4):
+        assert "DescribeInstances" in report.unreadable and not report.machines
+    site.ec2.faults.clear()
+    ask, sweep.sweeper._ask = sweep.sweeper._ask, _refused(site)
+    for report in await sweep.rounds(4):
+        assert "403" in report.unreadable and not report.machines
+    sweep.sweeper._ask = ask
+    assert await site.machine_state("student08") == "running"
+    for report in await sweep.rounds(3):
+        assert [(each.id, each.step) for each in report.machines] == [(stray, "")]
+    await sweep.rounds(1)
+    await site.machine_stopped("student08")
+
+
+async def test_a_sweep_that_only_reports_stops_nothing(sweeping):
+    sweep = sweeping(sweep="report")
+    site = sweep.site
+    person = await site.user("student09")
+    await person.start_server()
+    stray = await _behind_its_back(site, "student09", person)
+    for report in await sweep.rounds(8):
+        assert [(each.id, each.step) for each in report.machines] == [(stray, "")]
+    assert await site.machine_state("student09") == "running"
+    sweep.changes.clear()
+    await sweep.rounds(1)
+    await site.machine_stopped("student09")
+
+
+async def test_blank_volumes_are_removed_when_told_and_homes_never(sweeping):
+    sweep = sweeping(sweep="stop")
+    site = sweep.site
+    blank = await _volume(site, BLANK)
+    home = await _volume(site, {**BLANK, "cloudjhub:user": "nobody", "cloudjhub:server": ""})
+    foreign = await _volume(site, {**BLANK, "cloudjhub:cluster": "demo2"})
+    sweep.ahead_seconds += 10 * 86400
+    for _ in range(3):
+        report = await sweep.sweeper.round()
+        sweep.ahead_seconds += 3600
+        assert not report.leftovers_unreadable
+        ids = {each.id: each.why for each in report.leftovers}
+        assert "blank" in ids[blank] and "no user of the hub" in ids[home]
+        assert foreign not in ids
+    sweep.changes["sweep"] = "remove"
+    report = await sweep.sweeper.round()
+    assert [each.id for each in report.leftovers if each.outcome == "done"] == [blank]
+    assert await _volumes(site, blank, home, foreign) == {home, foreign}
+
+
+async def test_strangers_may_neither_ask_nor_stop(no_faults):
+    site = no_faults
+    ask = _refused(site)
+    assert (await ask("GET", "/cloudjhub/machines", None))[0] == 403
+    assert (await ask("POST", "/cloudjhub/machines/i-1/stop", {"reason": "no"}))[0] == 403
+    status, answer = await site.api("POST", "/cloudjhub/machines/i-00000000/stop", reason="no")
+    assert status == 404, answer
+    assert (await site.api("POST", "/cloudjhub/machines/i-1/stop", hibernate="maybe"))[0] == 400
+
+
+# -- what the tests do behind the hub's back, and ask
+
+
+async def _behind_its_back(site, user, person):
+    """The user's server is stopped, and then the machine is started by somebody else; its id."""
+    await person.stop_server()
+    await site.machine_stopped(user)
+    machine = (await site.the_machine(user))["InstanceId"]
+    await asyncio.to_thread(site.boto().start_instances, InstanceIds=[machine])
+    await _running(site, user)
+    return machine
+
+
+async def _running(site, *users):
+    async def all_run():
+        return {await site.machine_state(user) for user in users} == {"running"}
+
+    await site.until(f"the machines of {users} to run", all_run)
+
+
+async def _ready(site, user):
+    async def ready():
+        server = await site.server(user)
+        return server and server["ready"]
+
+    await site.until(f"the server of {user} to be ready", ready)
+
+
+async def _stopped(site, instance_id):
+    states = {each["InstanceId"]: each["State"]["Name"] for each in await site.machines()}
+    return states[instance_id] == "stopped"
+
+
+async def _spare(site):
+    for machine in await site.machines():
+        names = {tag["Key"] for tag in machine["Tags"]}
+        if machine["State"]["Name"] == "running" and "cloudjhub:host-key" not in names:
+            return machine["InstanceId"]
+    return None
+
+
+def _press_start(site, user):
+    """What a login does, from a thread."""
+    request = urllib.request.Request(
+        f"{site.demo.url}/hub/api/users/{user}/server",
+        method="POST",
+        headers={"Authorization": f"token {site.demo.secrets.api_token}"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 202
+
+
+def _refused(site):
+    """The hub, asked by somebody who may not."""
+
+    async def ask(method, path, body):
+        headers = {"Authorization": "token nobody", "Content-Type": "application/json"}
+        request = urllib.request.Request(
+            f"{site.demo.url}/hub/api{path}",
+            method=method,
+            headers=headers,
+            data=json.dumps(body).encode() if body else None,
+        )
+        return await asyncio.to_thread(_status_of, request), None
+
+    return ask
+
+
+def _status_of(request):
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+async def _volume(site, tags):
+    zone = (await site.machines() or [{"Placement": {"AvailabilityZone": "us-east-1a"}}])[0]
+    answer = await asyncio.to_thread(
+        site.boto().create_volume,
+        AvailabilityZone=zone["Placement"]["AvailabilityZone"],
+        Size=1,
+        TagSpecifications=[
+            {
+                "ResourceType": "volume",
+                "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+            }
+        ],
+    )
+    return answer["VolumeId"]
+
+
+async def _volumes(site, *ids):
+    answer = await asyncio.to_thread(site.boto().describe_volumes)
+    alive = {each["VolumeId"] for each in answer["Volumes"] if each["State"] != "deleting"}
+    return alive & set(ids)
