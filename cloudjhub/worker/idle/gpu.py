@@ -30,7 +30,8 @@ async def percent():
     try:
         out, _ = await asyncio.wait_for(process.communicate(), SECONDS)
     except asyncio.TimeoutError:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, asyncio.TimeoutError):
             process.kill()
+            await asyncio.wait_for(process.wait(), 1.0)  # unless the driver hangs
         return None
     return busiest(out.decode("utf-8", "replace"))

@@ -9,7 +9,7 @@ from collections import namedtuple
 MARK = "LOCALEC2_ID"
 SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "tcsh", "csh", "ash", "su", "sudo"}
 # OpenSSH says who is logged in where in its title: "sshd: ada@pts/0", "sshd-session: ada@notty".
-SESSION = re.compile(rb"sshd(?:-session)?: ([^@\s]+)@(\S+)")
+SESSION = re.compile(rb"sshd(?:-session)?: ([^@\s]+)@([^\s\0]+)")
 # The hub's own visits, each with one command, do not last as long.
 SESSION_SECONDS = 120.0
 # Nobody's time: stopped by Ctrl-Z or a debugger, ended and not waited for.
