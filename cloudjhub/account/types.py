@@ -10,13 +10,15 @@ from cloudjhub.aws import Service
 
 @dataclass(frozen=True)
 class InstanceType:
-    """What of a type decides whether an AMI boots on it, and what quota it uses."""
+    """What of a type decides whether an AMI boots or sleeps on it, and what quota it uses."""
 
     name: str
     vcpus: int
     architectures: frozenset[str]
     virtualizations: frozenset[str]
     needs_ena: bool
+    memory_mib: int = 0
+    hibernates: bool = False
     current: bool = True  # False: of a generation that Amazon replaces
 
 
@@ -49,5 +51,7 @@ def _type(raw: Mapping[str, Any]) -> InstanceType:
         architectures=frozenset(raw["ProcessorInfo"]["SupportedArchitectures"]),
         virtualizations=frozenset(raw.get("SupportedVirtualizationTypes", [])),
         needs_ena=raw.get("NetworkInfo", {}).get("EnaSupport") == "required",
+        memory_mib=raw.get("MemoryInfo", {}).get("SizeInMiB", 0),
+        hibernates=raw.get("HibernationSupported", False),
         current=raw.get("CurrentGeneration", True),
     )

@@ -23,8 +23,9 @@ CADDY_ARCHIVE = "https://dl.cloudsmith.io/public/caddy/stable"
 class Distribution:
     """One release of a distribution, as its cloud image is published on AWS.
 
-    ``image_owner`` is the account that publishes it in the partition aws. ``caddy_archive`` "" =
-    the distribution's own package.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hibernating-prerequisites.html lists those
+    whose images hibernate. ``image_owner`` is the account that publishes it in the partition aws.
+    ``caddy_archive`` "" = the distribution's own package.
     """
 
     key: str
@@ -35,6 +36,10 @@ class Distribution:
     image_name_pattern: str
     login: str
     caddy_archive: str = ""
+    #: the first images that Amazon lists among those that hibernate: architecture -> serial
+    hibernates_since: tuple[tuple[str, str], ...] = ()
+    #: what writes the memory to the disk when EC2 asks for it; none: nothing does
+    hibernation_packages: tuple[str, ...] = ()
 
     @property
     def worker_packages(self) -> tuple[str, ...]:
@@ -65,6 +70,8 @@ UBUNTU_22_04 = Distribution(
     image_name_pattern="ubuntu/images/*ubuntu-jammy-22.04-*-server-*",
     login="ubuntu",
     caddy_archive=CADDY_ARCHIVE,
+    hibernates_since=(("x86_64", "20230303"), ("arm64", "20240701")),
+    hibernation_packages=("ec2-hibinit-agent",),
 )
 UBUNTU_24_04 = Distribution(
     key="ubuntu-24.04",
@@ -74,6 +81,7 @@ UBUNTU_24_04 = Distribution(
     image_owner="099720109477",
     image_name_pattern="ubuntu/images/*ubuntu-noble-24.04-*-server-*",
     login="ubuntu",
+    hibernation_packages=("ec2-hibinit-agent",),
 )
 
 DISTRIBUTIONS = (UBUNTU_22_04, UBUNTU_24_04, DEBIAN_12)

@@ -249,5 +249,6 @@ def _as_the_cluster_is(settings: Settings, config: dict[str, Any]) -> dict[str, 
         "custom_worker_ami": "",
         "notebook_username": config.get("NOTEBOOK_USERNAME", settings.notebook_username),
         "root_disk_gib": config.get("WORKER_EBS_SIZE", settings.root_disk_gib),
+        "idle_action": config.get("IDLE_ACTION", settings.idle_action),
         "server_owner": config.get("SERVER_OWNER", settings.server_owner),
     }

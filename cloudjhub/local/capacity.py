@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 #: states in which an instance takes up a machine, and those in which it counts for the quota
 _OCCUPYING = ("pending", "running", "stopping", "shutting-down")
 _COUNTED = ("pending", "running")
+#: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hibernating-prerequisites.html
+_MOST_HIBERNATED_MIB = 150 * 1024
 
 
 class CapacityLimits:
@@ -38,6 +40,14 @@ class CapacityLimits:
 
         facts = INSTANCE_TYPES.get(instance_type)
         return int(facts["MemoryInfo"]["SizeInMiB"]) if facts else 0
+
+    def can_hibernate(self, instance_type: str) -> bool:
+        """False for a type EC2 does not have."""
+        from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+        facts = INSTANCE_TYPES.get(instance_type, {})
+        small = self.memory_mib_of(instance_type) < _MOST_HIBERNATED_MIB
+        return bool(facts.get("HibernationSupported")) and small
 
     def free_slots(self, instance_type: str, zone: str) -> float:
         slots = self.slots.get((instance_type, zone))

@@ -60,6 +60,11 @@ class Lifecycle:
             reason = USER_HIBERNATE if hibernate else USER_SHUTDOWN
             self._end(instance, "stopping", reason, hibernate=hibernate)
 
+    def is_young(self, instance: LocalInstance) -> bool:
+        """Whether it has not run for long enough to hibernate."""
+        ran = (_now() - instance.launch_time).total_seconds()
+        return ran < self._engine.settings.hibernate_after_seconds
+
     def terminate(self, instances: Iterable[LocalInstance]) -> None:
         for instance in instances:
             self._end(instance, "shutting-down", USER_SHUTDOWN)

@@ -44,6 +44,8 @@ class LocalSettings:
     volume_seconds: float = 0.5
     #: before a snapshot is copied; EC2 itself: by what was written since the last one
     snapshot_seconds: float = 0.0
+    #: how long an instance has to run before it can hibernate; EC2 itself: about two minutes
+    hibernate_after_seconds: float = 0.0
     ssh_port: int = 2222
     throttle: bool = False
     capacity: Capacity = field(default_factory=dict)

@@ -140,3 +140,27 @@ def test_what_keeps_servers_from_starting_is_an_error_with_a_remedy(change, word
 def test_what_is_only_odd_is_a_note(change):
     (finding,) = findings_of(GOOD | change, WorkerPlan())
     assert not errors_among([finding])
+
+
+def test_a_worker_ami_of_ones_own_that_is_to_hibernate_needs_an_agent():
+    plan = WorkerPlan(hibernates=True)
+    (finding,) = findings_of(GOOD, plan)
+    assert "hibinit-agent" in finding.what and not errors_among([finding])
+    assert findings_of(GOOD | {"hibernation": "# /lib/systemd/system/..."}, plan) == []
+
+
+@pytest.mark.parametrize("hibernates", ["", "yes"])
+def test_the_kernel_stays_in_its_place_only_where_machines_hibernate(tmp_path, hibernates):
+    """The part of the script, with a folder of our own for the boot loader's."""
+    text = shell.script_text("install_worker", {})
+    (part,) = re.findall(r"^if \[ \"\$HIBERNATES\".*?^fi$", text, re.M | re.S)
+    part = part.replace("/etc/default", str(tmp_path))
+    (tmp_path / "grub.d").mkdir()
+    update = tmp_path / "update-grub"
+    update.write_text(f"#!/bin/sh\ntouch {tmp_path}/updated\n")
+    update.chmod(0o755)
+    script = f"set -eu\nphase() {{ :; }}\n{part}\n"
+    words = {"HIBERNATES": hibernates, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-c", script], env=words, check=True)
+    said = "".join(each.read_text() for each in (tmp_path / "grub.d").iterdir())
+    assert ("nokaslr" in said) is ((tmp_path / "updated").exists()) is bool(hibernates)

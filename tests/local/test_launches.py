@@ -95,6 +95,16 @@ def test_a_full_subnet(api_cloud: Cloud) -> None:
     api_cloud.launch(**small)
 
 
+def asleep(instance_type: str, root_gib: int) -> dict[str, Any]:
+    """What a launch says for machines that can hibernate."""
+    root = {"VolumeSize": root_gib, "Encrypted": True}
+    return {
+        "InstanceType": instance_type,
+        "HibernationOptions": {"Configured": True},
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": root}],
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -118,6 +128,9 @@ def test_a_full_subnet(api_cloud: Cloud) -> None:
             "InvalidParameterValue",
         ),
         ({"HibernationOptions": {"Configured": True}}, "UnsupportedHibernationConfiguration"),
+        (asleep("g4dn.xlarge", 100), "UnsupportedHibernationConfiguration"),  # cannot
+        (asleep("r5.8xlarge", 400), "UnsupportedHibernationConfiguration"),  # 256 GiB of memory
+        (asleep("t3.xlarge", 15), "UnsupportedHibernationConfiguration"),  # 16 GiB of memory
     ],
 )
 def test_wrong_launches(idle_cloud: Cloud, change: dict[str, Any], code: str) -> None:

@@ -32,10 +32,12 @@ class WorkerPlan:
     """What a student's machine is to have.
 
     ``requirements`` is the text of a pip requirements file, for the class's own packages.
+    ``hibernates``: what the distribution has for it, and a kernel that wakes up where it lay.
     """
 
     notebook_username: str = "jupyter"
     requirements: str = ""
+    hibernates: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,22 @@ def provision_worker(session: Session, plan: WorkerPlan, say: Say = nobody) -> W
     answer = shell.script(
         "install_worker",
         plan.notebook_username,
-        " ".join(distribution.worker_packages),
+        " ".join([*distribution.worker_packages, *_sleepers(distribution, plan)]),
         JUPYTERHUB_VERSION,
         JUPYTERLAB,
-        variables={"REQUIREMENTS": plan.requirements},
+        variables={
+            "REQUIREMENTS": plan.requirements,
+            "HIBERNATES": "yes" if _sleepers(distribution, plan) else "",
+        },
     )
     facts = WorkerFacts(**answer, distribution=distribution.key)
     shell.put(MOTD_PATH, motd(facts, distribution))
     shell.put(MARKER_PATH, json.dumps(asdict(facts), indent=2) + "\n")
     return facts
+
+
+def _sleepers(distribution: Distribution, plan: WorkerPlan) -> tuple[str, ...]:
+    return distribution.hibernation_packages if plan.hibernates else ()
 
 
 def clean_for_imaging(session: Session, say: Say = nobody) -> None:
@@ -118,7 +127,12 @@ def findings_of(facts: Mapping[str, str], plan: WorkerPlan) -> list[Finding]:
         missing.append(
             Finding("systemd is not in charge of it.", "CUSTOM_WORKER_AMI", _USE_SYSTEMD)
         )
-    return [*missing, *_account_findings(seen, plan), *_version_findings(seen)]
+    return [
+        *missing,
+        *_account_findings(seen, plan),
+        *_version_findings(seen),
+        *_hibernation_findings(seen, plan),
+    ]
 
 
 _USE_SYSTEMD = "Use an AMI that boots with systemd."
@@ -184,3 +198,11 @@ def _version_findings(seen: Mapping[str, str]) -> list[Finding]:
         what = "It has no JupyterLab beside jupyterhub-singleuser."
         found.append(note(what, "CUSTOM_WORKER_AMI", "Install jupyterlab in the image."))
     return found
+
+
+def _hibernation_findings(seen: Mapping[str, str], plan: WorkerPlan) -> list[Finding]:
+    """One of another name may be there, or an AMI with a set-up of its own."""
+    if not plan.hibernates or seen.get("hibernation"):
+        return []
+    what = "It has no hibinit-agent, so its machines may not write their memory to the disk."
+    return [note(what, "IDLE_ACTION", "Install ec2-hibinit-agent in the image.")]

@@ -123,7 +123,11 @@ def worker_plan(site: Site) -> WorkerPlan:
     """What users' machines are to have."""
     path = site.settings.worker_requirements
     text = Path(path).expanduser().read_text(encoding="utf-8") if path else ""
-    return WorkerPlan(notebook_username=site.settings.notebook_username, requirements=text)
+    return WorkerPlan(
+        notebook_username=site.settings.notebook_username,
+        requirements=text,
+        hibernates=site.settings.idle_action == "hibernate",
+    )
 
 
 def make(site: Site) -> MachineImage:

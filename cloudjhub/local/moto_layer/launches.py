@@ -113,7 +113,15 @@ class LaunchCalls(ProfileCalls):
             {},
         )
         if not root.get("Encrypted"):
-            raise refusals.hibernation("The root volume must be encrypted to hibernate.")
+            raise refusals.hibernation("For hibernation, the root device volume must be encrypted.")
+        type_, capacity = self._instance_type(), self.engine.capacity
+        if not capacity.can_hibernate(type_):
+            raise refusals.hibernation(f"The instance type {type_} does not support hibernation.")
+        size_gib = root.get("VolumeSize") or image.snapshot_size_gib
+        if int(size_gib) * 1024 < capacity.memory_mib_of(type_):
+            raise refusals.hibernation(
+                "For hibernation, the root device volume must be large enough for the memory."
+            )
 
     def _grant(self, subnet: Subnet) -> int:
         """How many there will be: as many as possible between MinCount and MaxCount."""

@@ -31,10 +31,8 @@ class PowerCalls(LocalCalls):
         for instance in instances:
             if instance.state not in ("running", "stopping", "stopped"):
                 raise refusals.wrong_state(instance.id, "stopped")
-            if hibernate and not instance.hibernation_configured:
-                raise refusals.hibernation(
-                    f"The instance '{instance.id}' is not configured for hibernation."
-                )
+            if hibernate:
+                self._check_may_hibernate(instance)
             if instance.disable_api_stop is True:
                 raise _protected(instance.id, "disableApiStop")
         self.error_on_dryrun()
@@ -42,6 +40,15 @@ class PowerCalls(LocalCalls):
         running = [i for i in instances if i.state == "running"]
         self.engine.lifecycle.stop(running, hibernate=hibernate)
         return ActionResult({"StoppingInstances": _changes(instances, before)})
+
+    def _check_may_hibernate(self, instance: LocalInstance) -> None:
+        if not instance.hibernation_configured:
+            raise refusals.hibernation(
+                "The instance can't be hibernated because it was not configured at launch for "
+                f"hibernation: {instance.id}"
+            )
+        if instance.state == "running" and self.engine.lifecycle.is_young(instance):
+            raise refusals.too_young(instance.id)
 
     def terminate_instances(self) -> ActionResult:
         instances = self._named_instances()

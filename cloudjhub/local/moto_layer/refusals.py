@@ -123,3 +123,11 @@ def combination(message: str) -> Refusal:
 
 def hibernation(message: str) -> Refusal:
     return Refusal("UnsupportedHibernationConfiguration", message)
+
+
+def too_young(instance_id: str) -> Refusal:
+    """EC2's page names no code: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshoot-instance-hibernate.html"""
+    return Refusal(
+        "UnsupportedOperation",
+        f"The instance {instance_id} is not ready to hibernate yet; retry in a few minutes.",
+    )

@@ -22,3 +22,4 @@ if [ -n "$program" ]; then
     lab=$(PATH="$(dirname "$program"):$PATH" jupyter-lab --version 2>/dev/null | tail -n 1 || true)
 fi
 say jupyterlab "$lab"
+say hibernation "$(systemctl cat hibinit-agent.service 2>/dev/null | head -n 1 || true)"

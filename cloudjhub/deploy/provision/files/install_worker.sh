@@ -1,10 +1,20 @@
 # Arguments: notebook account, archive packages (one word), JupyterHub version, JupyterLab requirement.
-# Variables: REQUIREMENTS, a pip requirements file of the class.
+# Variables: REQUIREMENTS, a pip requirements file of the class; HIBERNATES, "yes" where machines do.
 account=$1 packages=$2 jupyterhub=$3 jupyterlab=$4
 venv=/opt/cloudjhub
 
 phase "packages of the distribution"
 apt_install $packages
+
+# A kernel that is at another place after each boot may not find back into the memory it wrote. A
+# line after the distribution's own; ec2-hibinit-agent adds where the memory lies, on each machine.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hibernation-disable-kaslr.html
+if [ "$HIBERNATES" = yes ] && [ -d /etc/default/grub.d ] && command -v update-grub >/dev/null; then
+    phase "a kernel that can hibernate"
+    echo 'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT nokaslr"' \
+        >/etc/default/grub.d/98-cloudjhub-hibernation.cfg
+    update-grub
+fi
 
 phase "account $account"
 if ! getent passwd "$account" >/dev/null; then
