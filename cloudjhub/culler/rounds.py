@@ -77,27 +77,31 @@ class Rounds:
         self.board.hub_finding = ""
         now = self._clock()
         self._ledger.read_at(now)
-        quiet = config.never_idle(now)
-        judged = [
-            self._judged(each, terms_of(config, each.user, groups.get(each.user, ())), now, quiet)
-            for each in servers
-        ]
+        quiet_until = config.quiet_until(now)
+        judged = []
+        for each in servers:
+            terms = terms_of(config, each.user, groups.get(each.user, ()))
+            judged.append(self._judged(each, terms, now, quiet_until))
         self._note(judged, now)
         await asyncio.gather(*(self._stop(each) for each in judged if each.verdict.stops))
         return True
 
-    def _judged(self, server: Server, terms: Terms, now: datetime, quiet: bool) -> Judged:
+    def _judged(
+        self, server: Server, terms: Terms, now: datetime, quiet_until: datetime | None
+    ) -> Judged:
         # What is shown are the terms as configured.
         limits = self._possible(terms)
         idle = self._ledger.seen_seconds(server.idle_since, now)
         age = (now - server.started).total_seconds()
+        quiet = quiet_until is not None
         left = seconds_left(limits, idle_seconds=idle, age_seconds=age)
+        stops_at = None if left is None else now + timedelta(seconds=max(0.0, left))
         return Judged(
             server=server,
             terms=terms,
             idle_seconds=idle,
             verdict=judge(limits, idle_seconds=idle, age_seconds=age, quiet=quiet),
-            stops_at=None if left is None else now + timedelta(seconds=max(0.0, left)),
+            stops_at=max(stops_at, quiet_until) if stops_at and quiet_until else stops_at,
         )
 
     def _possible(self, terms: Terms) -> Terms:

@@ -75,6 +75,28 @@ def test_a_hub_configuration_of_the_first_version_becomes_new_unless_it_was_chan
     assert provision.hub_config(manager) == ("own" if ending else "older")
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("c = get_config()\n", True),
+        ("from cloudjhub.culler import service as culler\n# mine\n", False),
+        (None, False),
+    ],
+)
+def test_a_hub_configuration_of_ones_own_gets_what_it_lacks_about_idle_machines(
+    manager: Folder, text: str | None, named: bool
+):
+    ours = (CHECKOUT / "jupyterhub_config.py").read_text()
+    (manager.folder / "etc/jupyterhub_config.py").write_text(ours if text is None else text)
+    provision.upgrade_hub(manager, Wheel("cloudjhub.whl", b"wheel"), "10.0.0.1")
+    idle = (manager.folder / "opt/idle-new").read_text()
+    assert bool(idle) is named
+    if named:
+        # As this checkout's own configuration says it.
+        said = {line for line in idle.splitlines() if line.startswith(("from", "c.Jupy"))}
+        assert len(said) == 6 and said <= set(ours.splitlines())
+
+
 def test_after_an_upgrade_that_was_cut_off_the_hub_configuration_is_nobodys_own(
     manager: Folder, tmp_path: Path
 ):

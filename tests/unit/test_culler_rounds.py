@@ -1,0 +1,232 @@
+"""One look at everybody: whose limit counts, what is stopped, and what is told of it."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from cloudjhub.config_file import ConfigFile
+from cloudjhub.culler import gauges
+from cloudjhub.culler.hub import Server
+from cloudjhub.culler.ledger import Ledger
+from cloudjhub.culler.pace import Pace
+from cloudjhub.culler.rounds import Rounds
+
+PACE = Pace(hole_seconds=90, report_seconds=10, work_report_seconds=60)
+MONDAY = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
+VALUES = {
+    "CLUSTER_NAME": "class1",
+    "REGION": "us-east-1",
+    "WORKER_AMI": "ami-12345678",
+    "WORKER_INSTANCE_TYPE": "t3.medium",
+    "SUBNET_ID": "subnet-12345678",
+    "WORKER_SECURITY_GROUPS": ["sg-12345678"],
+    "KEY_NAME": "key",
+}
+
+
+class Class:
+    """A hub of a few people as the culler sees it, and its clock."""
+
+    def __init__(self, folder):
+        self.now = MONDAY
+        self.servers: list[Server] = []
+        self.groups: dict[str, list[str]] = {}
+        self.asked_for_groups = 0
+        self.away = False
+        self.answers: dict[str, int] = {}
+        self.stopped: list[tuple[str, str, str]] = []
+        self.path = folder / "server_config.json"
+        self._key = folder / "key"
+        self._key.touch()
+        self.configure()
+        self.rounds = Rounds(
+            ConfigFile(self.path),
+            self,
+            Ledger(folder / "ledger.json", PACE),
+            PACE,
+            clock=lambda: self.now,
+        )
+
+    @property
+    def board(self):
+        return self.rounds.board
+
+    def configure(self, **keys) -> None:
+        self.path.write_text(json.dumps({**VALUES, "WORKER_KEY_FILE": str(self._key), **keys}))
+
+    def begins(self, user: str, name: str = "") -> None:
+        self.servers.append(Server(user, name, self.now.isoformat(), self.now))
+
+    def let_pass(self, seconds: float) -> None:
+        """The culler looks every half minute, and somebody is asked at the end."""
+        end = self.now + timedelta(seconds=seconds)
+        while self.now < end:
+            self.now = min(end, self.now + timedelta(seconds=30))
+            self.look()
+
+    def look(self) -> None:
+        asyncio.run(self.rounds.round())
+
+    # -- what the rounds ask of a hub
+
+    async def ready_servers(self) -> list[Server]:
+        if self.away:
+            raise ConnectionError("The hub gave no answer.")
+        return list(self.servers)
+
+    async def groups_of_users(self) -> dict[str, list[str]]:
+        self.asked_for_groups += 1
+        return self.groups
+
+    async def idle_stop(self, server: Server, action: str, reason: str):
+        status = self.answers.get(server.user, 204)
+        if status == 204:
+            self.servers.remove(server)
+            self.stopped.append((str(server), action, reason))
+        return status, None
+
+
+@pytest.fixture
+def hub(tmp_path) -> Class:
+    made = Class(tmp_path)
+    made.look()
+    made.let_pass(60)  # after the first look everybody gets the time to report
+    return made
+
+
+def counted(action: str, outcome: str) -> float:
+    labels = {"action": action, "outcome": outcome}
+    return gauges.REGISTRY.get_sample_value("cloudjhub_culler_stops_total", labels) or 0.0
+
+
+def gauge(name: str) -> float | None:
+    return gauges.REGISTRY.get_sample_value(f"cloudjhub_culler_{name}")
+
+
+def test_who_has_been_idle_for_the_limit_is_stopped_and_nobody_else(hub):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600, IDLE_ACTION="hibernate")
+    before = counted("hibernate", "done")
+    hub.begins("ada")
+    hub.let_pass(300)
+    hub.begins("grace", "gpu")
+    hub.let_pass(270)
+    assert not hub.stopped
+    hub.let_pass(30)
+    assert hub.stopped == [("ada", "hibernate", "idle for 0:10:00, the limit is 0:10:00")]
+    hub.let_pass(300)
+    assert [stop[0] for stop in hub.stopped] == ["ada", "grace/gpu"]
+    assert counted("hibernate", "done") == before + 2
+    assert [stop.server.user for stop in hub.board.stops] == ["grace", "ada"]
+
+
+def test_groups_are_asked_for_only_where_one_has_a_limit(hub):
+    hub.groups = {"ada": ["gpu"]}
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600, IDLE_TIMEOUT_OF_USER={"grace": 0})
+    for user in ("ada", "grace"):
+        hub.begins(user)
+    hub.let_pass(300)
+    assert not hub.asked_for_groups
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600, IDLE_TIMEOUT_OF_GROUP={"gpu": 200})
+    hub.look()
+    assert hub.asked_for_groups == 1
+    assert [stop[0] for stop in hub.stopped] == ["ada"]
+
+
+def test_a_broken_file_keeps_what_it_said_last_and_is_told(hub):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600)
+    hub.begins("ada")
+    hub.let_pass(300)
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT="soon")
+    hub.let_pass(270)
+    assert "JUPYTER_NOTEBOOK_TIMEOUT" in hub.board.config_finding
+    assert gauge("config_ok") == 0
+    assert not hub.stopped
+    hub.let_pass(30)
+    assert hub.stopped
+    hub.configure()
+    hub.look()
+    assert not hub.board.config_finding
+    assert gauge("config_ok") == 1
+
+
+def test_without_a_good_file_ever_nobody_is_judged(tmp_path):
+    hub = Class(tmp_path)
+    hub.path.write_text("{")
+    hub.begins("ada")
+    hub.let_pass(10_000)
+    assert not hub.stopped
+    assert hub.board.judged_at is None
+    assert "not valid JSON" in hub.board.config_finding
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600)
+    hub.let_pass(700)
+    assert hub.stopped
+
+
+def test_an_outage_of_the_hub_is_nobodys_idle_time(hub):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600)
+    hub.begins("ada")
+    hub.let_pass(300)
+    hub.away = True
+    hub.let_pass(20_000)
+    assert hub.board.hub_finding
+    assert not hub.board.complete
+    hub.away = False
+    hub.look()
+    assert hub.board.complete
+    assert hub.board.settled_at == hub.now + timedelta(seconds=PACE.settle_seconds)
+    hub.let_pass(270)
+    assert not hub.stopped
+    hub.let_pass(60)
+    assert hub.stopped
+    assert hub.board.settled_at is None
+
+
+def test_a_limit_too_short_to_be_heard_in_is_met_by_the_shortest_possible(hub):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=10)
+    hub.begins("ada")
+    hub.let_pass(PACE.floor_seconds - 30)
+    assert not hub.stopped
+    assert hub.board.judged[0].terms.timeout_seconds == 10
+    hub.let_pass(30)
+    assert hub.stopped
+
+
+def test_hours_in_which_nothing_is_stopped(hub):
+    hub.configure(
+        JUPYTER_NOTEBOOK_TIMEOUT=600, MAX_AGE_HOURS=1, IDLE_NEVER_IN=["mon 09:00-11:00 UTC"]
+    )
+    hub.begins("ada")
+    hub.let_pass(7000)
+    assert hub.now.hour == 10
+    assert not hub.stopped
+    (judged,) = hub.board.judged
+    assert judged.verdict.why.endswith("but in these hours nothing is stopped")
+    assert judged.stops_at == MONDAY.replace(hour=11)
+    hub.let_pass(200)
+    assert hub.stopped
+
+
+def test_whoever_works_is_stopped_only_for_age(hub):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600, MAX_AGE_HOURS=1)
+    hub.servers = [Server("ada", "", (MONDAY + timedelta(hours=9)).isoformat(), hub.now)]
+    hub.let_pass(3570)
+    assert not hub.stopped
+    hub.let_pass(30)
+    assert hub.stopped == [("ada", "stop", "up for 1:00:00, the limit is 1:00:00")]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(202, "done"), (409, "came_back"), (500, "refused")]
+)
+def test_what_the_hub_answers_is_counted_and_told(hub, status, outcome, caplog):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600)
+    before = counted("stop", outcome)
+    hub.answers["ada"] = status
+    hub.begins("ada")
+    hub.let_pass(600)
+    assert counted("stop", outcome) == before + 1
+    assert hub.board.stops[0].outcome == outcome
+    refusals = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(refusals) == (outcome == "refused")
