@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["machine", "volume", "snapshot", "address"]
 #: "": it is only listed
@@ -40,6 +40,13 @@ class Finding:
         return f"{self.kind} {self.id}{whose}: {self.why}{step}{outcome}"
 
 
+class Deed(NamedTuple):
+    """What a sweep did or tried, and when."""
+
+    at: datetime
+    finding: Finding
+
+
 @dataclass(frozen=True)
 class SweepReport:
     """One round. ``unreadable``: why nothing was done about machines; "" where all was read."""
@@ -52,6 +59,7 @@ class SweepReport:
     leftovers: tuple[Finding, ...] = ()
     leftovers_at: datetime | None = None  # of that look; None: there was none yet
     leftovers_unreadable: str = ""
+    deeds: tuple[Deed, ...] = ()  # of the last rounds that had any, the latest first
 
     @property
     def findings(self) -> tuple[Finding, ...]:

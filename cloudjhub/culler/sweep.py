@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from cloudjhub.config import ClusterConfig
 from cloudjhub.culler.cloud import Cloud
-from cloudjhub.culler.findings import DONE, PLANNED, Finding, SweepReport
+from cloudjhub.culler.findings import DONE, PLANNED, Deed, Finding, SweepReport
 from cloudjhub.culler.leftovers import Leftover, leftovers
 from cloudjhub.culler.strays import (
     HubKnows,
@@ -40,6 +40,7 @@ Ask = Callable[[str, str, Mapping[str, Any] | None], Awaitable[tuple[int, Any]]]
 _PATH = "/cloudjhub/machines"
 _LEFTOVERS_EVERY_SECONDS = 3600.0
 _WOKEN_SECONDS = 3600.0  # after that it is a machine without a server, as any other
+_DEEDS_KEPT = 50
 _STOPS_AT_ONCE = 100  # requests to the hub, which makes few calls of them
 
 
@@ -91,9 +92,9 @@ class Sweeper:
         report = await self._with_machines(report, config, cloud, dry)
         if dry or self._leftovers_are_due(report):
             report = await self._with_leftovers(report, config, cloud, dry)
-        self._report = report
         self._tell(report.findings)
-        return report
+        self._report = _with_deeds(report)
+        return self._report
 
     async def _clients(self, config: ClusterConfig) -> Cloud:
         if self._cloud is None:
@@ -235,6 +236,15 @@ class Sweeper:
             log.warning("No sweep of %s: %s", part, text)
             self._complaints[part] = text
         return text
+
+
+def _with_deeds(report: SweepReport) -> SweepReport:
+    """With what was done in this round before what was done earlier."""
+    found = report.machines
+    if report.leftovers_at == report.at:
+        found += report.leftovers
+    new = tuple(Deed(report.at, each) for each in found if each.outcome not in ("", PLANNED))
+    return replace(report, deeds=(new + report.deeds)[:_DEEDS_KEPT])
 
 
 def _listed(leftover: Leftover, seconds: float, config: ClusterConfig) -> Finding:

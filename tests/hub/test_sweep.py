@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 import urllib.error
 import urllib.request
 from datetime import datetime, timedelta, timezone
@@ -15,7 +17,15 @@ from cloudjhub.culler.sweep import Sweeper
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-SITE = {"more_config": BRISK}
+# The hub's own service sweeps too, often; what it stops must have run for its whole grace.
+PACE = {"sweep_seconds": 2}
+SITE = {
+    "more_config": f"""{BRISK}
+import json, os
+from cloudjhub.culler import pace
+os.environ[pace.VARIABLE] = json.dumps({PACE!r})
+""",
+}
 BLANK = {"cloudjhub:cluster": "demo", "cloudjhub:role": "disk", "cloudjhub:shape": "abc"}
 
 
@@ -206,6 +216,23 @@ async def test_blank_volumes_are_removed_when_told_and_homes_never(sweeping):
     assert await _volumes(site, blank, home, foreign) == {home, foreign}
 
 
+async def test_the_hubs_own_service_sweeps_and_says_so(sweeping):
+    site = sweeping().site
+    person = await site.user("student10")
+    await person.start_server()
+    stray = await _behind_its_back(site, "student10", person)
+    found = f"machine {stray} of student10: runs without server"
+    assert found in await _printed_sweep(site)
+    assert await site.machine_state("student10") == "running"
+    await site.until("the service to find it", lambda: found in site.hub_log())
+    with site.config(SWEEP_GRACE_SECONDS=10):
+        await site.machine_stopped("student10")
+    assert f"{found} -> stop: done" in site.hub_log()
+    page = await (await site.user("admin")).page("/services/culler/")
+    row = page[page.index('id="deeds"') :]
+    assert stray in row and "student10" in row and "done" in row
+
+
 async def test_strangers_may_neither_ask_nor_stop(no_faults):
     site = no_faults
     ask = _refused(site)
@@ -290,6 +317,25 @@ def _status_of(request):
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
+
+
+async def _printed_sweep(site):
+    """What an admin gets to read who asks what a sweep would do."""
+    environment = {
+        **os.environ,
+        "CLOUDJHUB_CONFIG": str(site.demo.folder / "server_config.json"),
+        "JUPYTERHUB_API_URL": f"{site.demo.url}/hub/api",
+        "JUPYTERHUB_API_TOKEN": site.demo.secrets.api_token,
+    }
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "cloudjhub.culler", "--dry-run"),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await asyncio.wait_for(program.communicate(), 120)
+    assert program.returncode == 0
+    return printed.decode()
 
 
 async def _volume(site, tags):

@@ -296,6 +296,24 @@ async def test_leftovers_that_could_not_all_be_read_are_left_alone_and_machines_
     assert world.done[1] == ("remove", "vol-1")
 
 
+async def test_what_was_done_is_remembered_once_each():
+    world = World(SWEEP="remove", SWEEP_GRACE_SECONDS=60)
+    world.found = blank(world)
+    world.machine("ada")
+    await world.round()
+    await world.round()
+    world.listed.clear()
+    world.failures["machines"] = EC2Unreachable("Silence.", action="DescribeInstances")
+    await world.round(after=3600)
+    world.failures.clear()
+    report = await world.round()
+    assert [(each.finding.id, each.finding.outcome) for each in report.deeds] == [
+        ("vol-1", "done"),
+        ("i-ada", "done"),
+    ]
+    assert report.deeds[0].at > report.deeds[1].at
+
+
 async def test_what_cannot_be_removed_is_said_and_the_rest_goes():
     world = World(SWEEP="remove")
     world.found = blank(world)
