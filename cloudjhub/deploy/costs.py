@@ -41,8 +41,12 @@ class Costs:
     region: str
 
     def machine_hour(self, machine: MachineFound) -> Sum:
-        """What its type costs now: nothing while it is stopped."""
-        if machine.state not in _PAID:
+        """What its type costs now: nothing while it is stopped.
+
+        While its memory is written to the disk it costs what it costs while it runs.
+        """
+        falls_asleep = machine.state == "stopping" and machine.hibernated
+        if machine.state not in _PAID and not falls_asleep:
             return Sum()
         return _sum(prices.hour(machine.instance_type, self.region))
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloudjhub.deploy.supply import Number
+from cloudjhub.idle_config import IdleConfig
 
 
 class Idleness(BaseModel):
@@ -43,3 +44,26 @@ class Idleness(BaseModel):
         description="what happens to machines that run without a server: report (they are listed), "
         "stop, or remove (stopped; and volumes, snapshots and addresses of nobody are removed)",
     )
+
+
+_ACTIONS = {"stop": "stopped", "hibernate": "hibernated (those that cannot: stopped)"}
+_SWEEPS = {
+    "report": "listed",
+    "stop": "stopped",
+    "remove": "stopped, and what belongs to nobody is removed",
+}
+
+
+def in_words(idle: Idleness | IdleConfig) -> str:
+    """What happens to machines that nobody needs, in one line."""
+    kept = f"users may keep theirs for {idle.keep_hours} h" if idle.keep_hours else ""
+    oldest = f"at most {idle.max_age_hours} h old" if idle.max_age_hours else ""
+    more = "".join(f", {each}" for each in (kept, oldest) if each)
+    return (
+        f"Machines without work for {_duration(idle.idle_timeout_seconds)} are "
+        f"{_ACTIONS[idle.idle_action]}{more}; those without a server are {_SWEEPS[idle.sweep]}."
+    )
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"

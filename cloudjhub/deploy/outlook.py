@@ -12,11 +12,13 @@ from cloudjhub import config as config_file
 from cloudjhub.account.inventory import Inventory, MachineFound
 from cloudjhub.account.quotas import STANDARD, quota, quota_code, used
 from cloudjhub.config import ClusterConfig
+from cloudjhub.deploy import idleness
 from cloudjhub.deploy.costs import Costs, Sum, usd
 from cloudjhub.deploy.desk import Desk, counted, table
 from cloudjhub.deploy.manager_look import Said
 from cloudjhub.deploy.supply import mean_spares, most_spares
 from cloudjhub.errors import ConfigError, EC2Error
+from cloudjhub.idle_config import IdleConfig
 from cloudjhub.pool.timetable import Hours, Timetable
 
 _AHEAD_MINUTES = 12 * 60
@@ -51,13 +53,14 @@ class Pool:
 
 @dataclass(frozen=True)
 class Outlook:
-    """``pool`` and ``max_machines`` None: not known, and ``why`` says why."""
+    """``pool``, ``idle`` and ``max_machines`` None: not known, and ``why`` says why."""
 
     quotas: tuple[QuotaUse, ...] = ()
     pool: Pool | None = None
     max_machines: int | None = None
     when_full: str = ""
     why: str = "nobody asked"
+    idle: IdleConfig | None = None
 
 
 def look(at: Desk, found: Inventory, said: Said, now: datetime) -> Outlook:
@@ -71,7 +74,8 @@ def look(at: Desk, found: Inventory, said: Said, now: datetime) -> Outlook:
         finding = error.findings[0].partition(". (")[0].rstrip(".")
         return Outlook(quotas(at, types), why=f"the hub refuses what the manager has: {finding}")
     uses = quotas(at, [*config.worker_instance_types, *types])
-    return Outlook(uses, pool_of(config, now), config.max_machines, config.when_full, why="")
+    pool = pool_of(config, now)
+    return Outlook(uses, pool, config.max_machines, config.when_full, why="", idle=config)
 
 
 def checked(values: Mapping[str, Any]) -> ClusterConfig:
@@ -145,6 +149,7 @@ def _may_turn(hours: Hours, moment: datetime) -> bool:
 def as_text(outlook: Outlook, found: Inventory) -> str:
     """Machines by type and zone, spares, limits and quotas."""
     lines = [_on(outlook, found), _spares(outlook, found)]
+    lines += [idleness.in_words(outlook.idle)] if outlook.idle else []
     lines += [_quota(use) for use in outlook.quotas]
     kinds = by_type_and_zone(found)
     if kinds:
@@ -221,6 +226,14 @@ def as_data(outlook: Outlook, found: Inventory) -> dict[str, Any]:
             "changes": [
                 {"at": moment.isoformat(), "wanted": count} for moment, count in pool.changes
             ],
+        },
+        "idle": outlook.idle
+        and {
+            "timeout_seconds": outlook.idle.idle_timeout_seconds,
+            "action": outlook.idle.idle_action,
+            "keep_hours": outlook.idle.keep_hours,
+            "max_age_hours": outlook.idle.max_age_hours,
+            "sweep": outlook.idle.sweep,
         },
         "not_known_because": outlook.why or None,
         "quotas": [

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cloudjhub.deploy import prices
+from cloudjhub.deploy import idleness, prices
 from cloudjhub.deploy.prices import HOURS_PER_MONTH
 from cloudjhub.deploy.settings import Settings
 from cloudjhub.deploy.supply import mean_spares, most_spares
@@ -103,7 +103,7 @@ def machines(settings: Settings, zones: Mapping[str, str]) -> list[str]:
     """Which machines users get, where, and what they get where Amazon has none of those."""
     kinds = ", else ".join(settings.worker_instance_types)
     places = [f"{each} in {zones.get(each, '?')}" for each in settings.private_subnet_ids]
-    return [f"Users' machines: {kinds}; {', else '.join(places)}."]
+    return [f"Users' machines: {kinds}; {', else '.join(places)}.", idleness.in_words(settings)]
 
 
 def costs(settings: Settings) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -136,6 +137,14 @@ def machine(**changes) -> MachineFound:
 def test_ages_are_readable(age, said):
     found = Inventory("class1", machines=(machine(launched_at=NOW - age),))
     assert said in status.as_text(found, Costs("us-east-1"), NOW)
+
+
+def test_a_machine_is_paid_for_until_its_memory_is_on_its_disk():
+    costs = Costs("us-east-1")
+    asleep = machine(state="stopped", hibernated=True)
+    falling, stopping = replace(asleep, state="stopping"), machine(state="stopping")
+    amounts = [costs.machine_hour(each).amount for each in (falling, stopping, asleep)]
+    assert amounts[0] > 0 and amounts[1:] == [0, 0]
 
 
 def test_a_hibernated_machine_is_called_so():

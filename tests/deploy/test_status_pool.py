@@ -242,3 +242,34 @@ def test_what_the_manager_does_not_say_is_not_known(asked):
     asked.place.until(lambda: stopped(asked.made.ids["manager"]) == "stopped", "the manager's stop")
     assert "the manager does not run" in asked(CONFIG)
     assert len(asked.targets) == before
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {},
+            "Machines without work for 60 min are stopped, users may keep theirs for 12 h; those "
+            "without a server are stopped.",
+        ),
+        (
+            {"IDLE_ACTION": "hibernate", "KEEP_HOURS": 0, "SWEEP": "report"},
+            "Machines without work for 60 min are hibernated (those that cannot: stopped); those "
+            "without a server are listed.",
+        ),
+        (
+            {"JUPYTER_NOTEBOOK_TIMEOUT": 90, "MAX_AGE_HOURS": 48, "SWEEP": "remove"},
+            "Machines without work for 90 s are stopped, users may keep theirs for 12 h, at most "
+            "48 h old; those without a server are stopped, and what belongs to nobody is removed.",
+        ),
+    ],
+)
+def test_what_happens_to_idle_machines_is_said(keys, said):
+    seen = Outlook(idle=outlook.checked(FILE | keys))
+    assert said in outlook.as_text(seen, Inventory("class1")).splitlines()
+    data = outlook.as_data(seen, Inventory("class1"))["idle"]
+    assert (data["action"], data["sweep"]) == (
+        keys.get("IDLE_ACTION", "stop"),
+        keys.get("SWEEP", "stop"),
+    )
+    assert outlook.as_data(Outlook(), Inventory("class1"))["idle"] is None
