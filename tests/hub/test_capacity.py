@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hub.together import HELD, together
 from sites import HURRIED, Person, Site
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-SITE = {"more_config": HURRIED}
+SITE = {"more_config": HURRIED + HELD}
 FIRST, SECOND = "c5.large", "c5a.large"  # nobody else's here
 
 
@@ -36,6 +37,11 @@ def other_subnet(site: Site) -> dict[str, Any]:
 def zones(site: Site) -> tuple[str, str]:
     """The zone of the first subnet, and the other one."""
     return site.ec2.settings.zone("a"), other_subnet(site)["AvailabilityZone"]
+
+
+def made(site: Site) -> dict[str, int]:
+    """How many launches EC2 was asked for, by what became of them."""
+    return site.ec2.calls().get("RunInstances", {"ok": 0, "error": 0})
 
 
 def full(site: Site, zone: str, *types: str) -> None:
@@ -95,15 +101,17 @@ async def test_a_class_gets_what_there_is_of_the_first_type_and_the_rest_the_nex
         site.let_pass(1000)
         site.ec2.faults.capacity(FIRST, zones(site)[0], 2)
         site.ec2.reset_calls()
-        starts = await asyncio.gather(*(student.start_server() for student in students))
+        starting = asyncio.gather(*(student.start_server() for student in students))
+        with together(site, len(names)):
+            await site.until("the launch that all share", lambda: made(site)["ok"])
+        starts = await starting
         machines = [await site.the_machine(name) for name in names]
         assert Counter(m["InstanceType"] for m in machines) == {FIRST: 2, SECOND: 4}
         assert {m["Placement"]["AvailabilityZone"] for m in machines} == {zones(site)[0]}
         said = [event.get("message", "") for start in starts for event in start.events]
         assert any(f"Amazon has no {FIRST} in" in text and SECOND in text for text in said)
-        # One for all, one that learns that there is no more, one for the others; each logs in at
-        # a moment of its own, though.
-        assert sum(site.ec2.calls()["RunInstances"].values()) < len(names)
+        # That there is no more is learned once for all.
+        assert made(site)["error"] == 1
     for student in students:
         await student.stop_server()
 

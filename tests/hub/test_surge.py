@@ -4,47 +4,19 @@ import asyncio
 import itertools
 
 import pytest
+from hub.together import HELD, together
 from sites import BRISK, USERS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 QUIET_SECONDS = 1.0  # as BRISK has it
-# A class arrives at the same moment, however long the hub takes to hear all of them: those who
-# start or stop wait in front of a gate, which is closed while there is such a file.
 SITE = {
-    "more_config": f"""{BRISK}
-c.InstanceSpawner.batch_window_seconds = 1.0
-import asyncio
-import os
-from pathlib import Path
-from cloudjhub import InstanceSpawner
-from cloudjhub.fleet import fleet
-
-class Together(InstanceSpawner):
-    opening = None
-
-    async def open(self):
-        while (Path(self.config_file).parent / "ec2/gate").exists():
-            await asyncio.sleep(0.1)
-
-    async def gate(self):
-        if Together.opening is None or Together.opening.done():
-            Together.opening = asyncio.ensure_future(self.open())
-        await asyncio.shield(Together.opening)
-
-    async def start(self):
-        await self.gate()
-        return await super().start()
-
-    async def stop(self, now=False):
-        await self.gate()
-        await super().stop(now)
-
-c.JupyterHub.spawner_class = Together
-
+    "more_config": f"""{BRISK}{HELD}
 # When the hub began to look: requests may be held up on their way to EC2.
+import os
 import time
-from cloudjhub.fleet import view
+from pathlib import Path
+from cloudjhub.fleet import fleet, view
 
 class Noted(view.View):
     async def _fetch_once(self):
@@ -67,7 +39,8 @@ def machines_of():
 async def test_a_class_that_logs_in_at_once_shares_calls_and_nothing_else(site, machines_of):
     students = await _all_here(site)
     site.ec2.reset_calls()
-    await _together(site, students, "spawn", _started)
+    with together(site, len(CLASS)):
+        await asyncio.gather(*(_started(student) for student in students))
     calls = site.ec2.calls()
     assert _made(calls, "RunInstances") <= 3
     assert _made(calls, "CreateTags") <= len(CLASS) + 3
@@ -86,7 +59,8 @@ async def test_at_rest_forty_servers_cost_no_more_calls_than_two(site, machines_
     await _rests(site)
     students = await _all_here(site)
     site.ec2.reset_calls()
-    await _together(site, students[2:], "stop", _stopped)
+    with together(site, len(CLASS) - 2):
+        await asyncio.gather(*(_stopped(student) for student in students[2:]))
     assert _made(site.ec2.calls(), "StopInstances") <= 5
     for name in CLASS[2:]:
         await site.machine_stopped(name)
@@ -99,7 +73,8 @@ async def test_a_class_that_starts_at_once_finds_its_machines_again(site, machin
     for name in CLASS:
         await site.machine_stopped(name)
     site.ec2.reset_calls()
-    await _together(site, students, "spawn", _started)
+    with together(site, len(CLASS)):
+        await asyncio.gather(*(_started(student) for student in students))
     calls = site.ec2.calls()
     assert _made(calls, "StartInstances") <= 3
     assert _made(calls, "RunInstances") == _made(calls, "CreateTags") == 0
@@ -109,22 +84,6 @@ async def test_a_class_that_starts_at_once_finds_its_machines_again(site, machin
 
 async def _all_here(site):
     return await asyncio.gather(*(site.user(name) for name in CLASS))
-
-
-async def _together(site, students, pending, act):
-    """All of them do it, and the hub hears the last one before it does it for the first."""
-    gate = site.ec2.state_dir / "gate"
-    gate.touch()
-    acts = asyncio.gather(*(act(student) for student in students))
-
-    async def all_wait():
-        names = [student.name for student in students]
-        servers = await asyncio.gather(*(site.server(name) for name in names))
-        return all(server and server["pending"] == pending for server in servers)
-
-    await site.until("everybody to wait at the gate", all_wait)
-    gate.unlink()
-    await acts
 
 
 async def _started(student):
