@@ -156,8 +156,9 @@ async def test_a_wrong_key_is_called_that(site):
     key.write_bytes(_some_private_key())
     sentence = "Ask your administrator to check WORKER_KEY_FILE and WORKER_USERNAME"
     try:
+        mark = len(site.hub_log())
         refusing = asyncio.ensure_future(_refused(site, student, sentence))
-        await _a_login_refused(site)
+        await _a_login_refused(site, mark)
         site.let_pass(1000)  # that a machine may take to let the hub in
         log = await refusing
     finally:
@@ -315,12 +316,12 @@ async def test_a_machine_that_refuses_the_first_logins_of_its_boot_is_waited_for
     spec = site.ec2.machines.get(machine).spec
     spec.folder.mkdir(mode=0o700)
     (spec.folder / "authorized_keys").write_text("")
+    mark = len(site.hub_log())
     site.ec2.faults.let_go("boot")
-    await _a_login_refused(site)
+    await _a_login_refused(site, mark)
     (spec.folder / "authorized_keys").write_text(f"{spec.authorized_key}\n")
     await starting
 
 
-async def _a_login_refused(site):
-    mark = len(site.hub_log())
+async def _a_login_refused(site, mark):
     await site.until("a refused login", lambda: "does not accept the key" in site.hub_log(mark))
