@@ -144,7 +144,7 @@ async def test_who_is_kept_out_is_logged_out(site):
             async with person._http.get(person.url.join(URL("/hub/home"))) as answer:
                 return answer.url.path == "/hub/login"
 
-        await site.until("the person to be logged out", logged_out, 60)
+        await site.until("the person to be logged out", logged_out)
     assert "waits until an admin" in await refused(site, "added03", GOOD)
 
 
