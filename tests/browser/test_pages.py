@@ -50,8 +50,7 @@ async def test_from_the_login_page_to_a_cell_that_ran(site, page, shoot):
 
 
 async def test_an_admin_adds_students_and_stops_a_server(site, page, shoot):
-    student = await site.user("student02")
-    await student.start_server()
+    await (await site.user("student02")).start_server()
     await _log_in(site, page, "admin")
     await page.goto(f"{site.demo.url}/hub/admin")
     await page.get_by_role("button", name="Add Users").click()
@@ -65,7 +64,7 @@ async def test_an_admin_adds_students_and_stops_a_server(site, page, shoot):
     await row.get_by_role("button", name="Stop Server").click()
     await expect(row.get_by_role("button", name="Start Server")).to_be_visible()
     await shoot("5-admin")
-    assert await student.server() is None
+    await site.no_server("student02")
 
 
 async def test_a_refusal_is_one_sentence_that_says_what_to_do(site, page, shoot):
