@@ -238,7 +238,7 @@ def test_a_process_that_hangs_or_dies_gives_way_to_another(
         # Whoever gives an order first is told; the local EC2 itself gives some, too.
         with suppress(LocalEC2Error):
             cloud.ec2.servers()
-        assert cloud.ec2.servers() == []
+    assert cloud.ec2.servers() == []
     assert not before.alive
     (machine,) = up(cloud)
     assert standins.pid not in (None, before.pid)
