@@ -104,7 +104,7 @@ def test_a_machine_that_dies_or_hangs_and_one_that_ends_itself(cloud: BootedClou
     cloud.ec2.faults.hang(first)
     assert not is_heard(cloud, first)
     cloud.ec2.faults.release(first)
-    assert is_heard(cloud, first)
+    cloud.wait_ssh(first)
 
     cloud.api.modify_instance_attribute(
         InstanceId=first, InstanceInitiatedShutdownBehavior={"Value": "stop"}
