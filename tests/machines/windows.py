@@ -67,15 +67,20 @@ class Window:
 
     # -- accounts
 
-    def log_in(self, password: str = "") -> None:
+    def log_in(self) -> None:
+        self._sign_in(self.password)
+        # Whoever goes on before that gives the login up.
+        self.page.wait_for_url(re.compile("/hub/home"))
+
+    def _sign_in(self, password: str) -> None:
         self.page.goto(f"{self.url}/hub/login?next=%2Fhub%2Fhome")
         self.page.get_by_label("Username").fill(self.name)
-        self.page.get_by_label("Password").fill(password or self.password)
+        self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Sign in").click()
 
     def choose_password(self, one_time: str) -> None:
         """The first login of somebody who was given a one-time password."""
-        self.log_in(one_time)
+        self._sign_in(one_time)
         self.page.get_by_label("New password:").fill(self.password)
         self.page.get_by_label("The same password again:").fill(self.password)
         self.shoot(f"{self.name}-chooses")
