@@ -161,8 +161,9 @@ def test_tables_find_their_place_in_the_readme(checkout: Path, tmp_path: Path, m
         readme_block.put(name, f"the table of {name} \\1", page)
     for users in (30, 300, 1000):
         readme_block.put(f"steady {users}", "| at rest |", page)
+    readme_block.put("cost", "| a week |", page)
     assert page.read_text().count("the table of surge 300 pool \\1\n") == 1
-    assert page.read_text().count("<!-- end -->") == 12
+    assert page.read_text().count("<!-- end -->") == 13
     with pytest.raises(LookupError, match="surge 31 new"):
         readme_block.put("surge 31 new", "", page)
 
