@@ -1,6 +1,6 @@
 """Which machines run although no server of the hub needs them, and which slept too long. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -28,6 +28,7 @@ LONGEST_SLEEP = timedelta(days=55)
 # EC2 does not hibernate a machine right after its start, and a plain stop would lose its memory.
 _AWAKE_SECONDS = 300.0
 _WAKES_AT_ONCE = 5
+_MANY = 5
 #: what passes between two rounds counts at most as so much: a longer time nobody looked
 _LONGEST_ROUND_SECONDS = 180.0
 
@@ -137,12 +138,18 @@ def sighting(machine: Instance) -> str:
     return f"{machine.id} {machine.launched_at}"
 
 
-def judged(machine: Instance, seconds: float, config: IdleConfig, woken: bool = False) -> Finding:
-    """What becomes of a machine that was seen without a server for so long.
+def is_doubtful(found: Sequence[Instance], machines: Iterable[Instance], cluster: str) -> bool:
+    """Whether so many have no server that it is rather the hub that is wrong.
 
-    ``woken``: by us, only to hibernate again.
+    A hub that lost its database, or that a part of the network is hidden from, knows no servers
+    although people work on them.
     """
-    grace_seconds = _grace_seconds(machine, config, woken)
+    running = sum(each.state == "running" and is_sweepable(each, cluster) for each in machines)
+    return len(found) >= _MANY and 2 * len(found) > running
+
+
+def judged(machine: Instance, seconds: float, config: IdleConfig, grace_seconds: float) -> Finding:
+    """What becomes of a machine that was seen without a server for so long."""
     whose = owner_text(machine)
     why = "runs although it was set aside" if RETIRED_TAG in machine.tags else "runs without server"
     if config.sweep == "report":
@@ -154,12 +161,18 @@ def judged(machine: Instance, seconds: float, config: IdleConfig, woken: bool = 
     return Finding("machine", machine.id, whose, why, step, PLANNED, seconds)
 
 
-def _grace_seconds(machine: Instance, config: IdleConfig, woken: bool) -> float:
+def grace_of(machine: Instance, config: IdleConfig, *, woken: bool, doubtful: bool) -> float:
+    """Seconds for which it may run without a server.
+
+    ``woken``: by a sweep, only to hibernate again. ``doubtful``: as ``is_doubtful`` says; then as
+    long as an idle server has.
+    """
     if woken:
         return _AWAKE_SECONDS
-    if machine.hibernation_configured:
-        return max(config.sweep_grace_seconds, _AWAKE_SECONDS)
-    return config.sweep_grace_seconds
+    least = _AWAKE_SECONDS if machine.hibernation_configured else 0.0
+    if doubtful:
+        least = max(least, config.idle_timeout_seconds)
+    return max(least, config.sweep_grace_seconds)
 
 
 def sleepers(

@@ -23,6 +23,8 @@ from cloudjhub.culler.strays import (
     HubKnows,
     InUse,
     Sightings,
+    grace_of,
+    is_doubtful,
     judged,
     sighting,
     sleepers,
@@ -126,10 +128,12 @@ class Sweeper:
         in_use = InUse(known.servers)
         running = strays(machines, in_use, cluster)
         seconds = self._strays.look(map(sighting, running), self._clock())
-        found = [
-            judged(machine, seconds[sighting(machine)], config, self._was_woken(machine))
-            for machine in running
-        ]
+        doubtful = is_doubtful(running, machines, cluster)
+        found = []
+        for machine in running:
+            woken = self._was_woken(machine)
+            grace = grace_of(machine, config, woken=woken, doubtful=doubtful)
+            found.append(judged(machine, seconds[sighting(machine)], config, grace))
         return found + sleepers(machines, in_use, config, cluster, self._now())
 
     def _was_woken(self, machine: Instance) -> bool:

@@ -1,19 +1,23 @@
 """The sweep against a real hub and a local EC2, round by round, by a clock of its own."""
 
 import asyncio
-import json
-import os
-import sys
-import urllib.error
-import urllib.request
-from datetime import datetime, timedelta, timezone
 
 import pytest
 import pytest_asyncio
+from hub.sweeping import (
+    Sweeping,
+    behind_its_back,
+    press_start,
+    printed_sweep,
+    ready,
+    refused,
+    running,
+    spare_of,
+    stopped,
+    volume,
+    volumes,
+)
 from sites import BRISK
-
-from cloudjhub.config_file import ConfigFile
-from cloudjhub.culler.sweep import Sweeper
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -29,37 +33,6 @@ os.environ[pace.VARIABLE] = json.dumps({PACE!r})
 BLANK = {"cloudjhub:cluster": "demo", "cloudjhub:role": "disk", "cloudjhub:shape": "abc"}
 
 
-class Sweeping:
-    """A sweep of the site, with the token of its service unless told otherwise."""
-
-    def __init__(self, site, **config):
-        self.site = site
-        self.file = ConfigFile(site.demo.folder / "server_config.json")
-        self.changes = config
-        self.ahead_seconds = 0.0
-        self.sweeper = Sweeper(config=self._config, ask=self._ask, clock=self._clock, now=self._now)
-
-    def _config(self):
-        return self.file.current().model_copy(update=self.changes)
-
-    async def _ask(self, method, path, body):
-        return await self.site.api(method, path, **(body or {}))
-
-    def _clock(self):
-        return self.ahead_seconds
-
-    def _now(self):
-        return datetime.now(timezone.utc) + timedelta(seconds=self.ahead_seconds)
-
-    async def rounds(self, count):
-        """So many rounds, each of them two minutes after the one before."""
-        reports = []
-        for _ in range(count):
-            self.ahead_seconds += 120
-            reports.append(await self.sweeper.round())
-        return reports
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def sweeping(no_faults, monkeypatch):
     """Sweeps that EC2 takes for the hub's own service."""
@@ -73,7 +46,7 @@ async def test_a_machine_started_behind_the_hubs_back_is_stopped(sweeping):
     site = sweep.site
     hers, his = [await site.user(name) for name in ("student01", "student02")]
     await asyncio.gather(hers.start_server(), his.start_server())
-    stray = await _behind_its_back(site, "student01", hers)
+    stray = await behind_its_back(site, "student01", hers)
     dry = await sweep.sweeper.round(dry=True)
     assert f"machine {stray} of student01: runs without server" in dry.text()
     for report in await sweep.rounds(4):
@@ -108,7 +81,7 @@ async def test_a_machine_whose_owner_is_starting_it_is_left_alone(sweeping):
     stray = (await site.the_machine("student04"))["InstanceId"]
     await asyncio.to_thread(site.boto().start_instances, InstanceIds=[stray])
     await site.begin("student03")
-    await _running(site, "student03", "student04")
+    await running(site, "student03", "student04")
     reports = await sweep.rounds(6)
     assert {each.id for report in reports for each in report.machines} == {stray}
     assert reports[-1].machines[0].outcome == "done"
@@ -117,7 +90,7 @@ async def test_a_machine_whose_owner_is_starting_it_is_left_alone(sweeping):
     status, answer = await site.api("POST", f"/cloudjhub/machines/{starting}/stop", reason="no")
     assert status == 409, answer
     site.ec2.faults.let_go("boot")
-    await _ready(site, "student03")
+    await ready(site, "student03")
     assert await site.machine_state("student03") == "running"
     status, answer = await site.api("POST", f"/cloudjhub/machines/{starting}/stop", reason="no")
     assert (status, answer["message"]) == (409, "A server has it, or is about to.")
@@ -128,11 +101,11 @@ async def test_an_owner_who_comes_back_while_it_is_stopped_gets_a_server(sweepin
     site = sweep.site
     person = await site.user("student05")
     await person.start_server()
-    stray = await _behind_its_back(site, "student05", person)
-    site.ec2.faults.surprise("StopInstances", lambda: _press_start(site, "student05"), naming=stray)
+    stray = await behind_its_back(site, "student05", person)
+    site.ec2.faults.surprise("StopInstances", lambda: press_start(site, "student05"), naming=stray)
     reports = await sweep.rounds(6)
     assert "done" in [each.outcome for report in reports for each in report.machines]
-    await _ready(site, "student05")
+    await ready(site, "student05")
     assert (await site.the_machine("student05"))["InstanceId"] == stray
     assert len(site.notebooks(stray)) == 1
 
@@ -142,22 +115,22 @@ async def test_machines_of_deleted_users_and_lost_tags_are_stopped_and_spares_ar
     site = sweep.site
     gone, lost = [await site.user(name) for name in ("student06", "student07")]
     await asyncio.gather(gone.start_server(), lost.start_server())
-    of_gone = await _behind_its_back(site, "student06", gone)
-    of_lost = await _behind_its_back(site, "student07", lost)
+    of_gone = await behind_its_back(site, "student06", gone)
+    of_lost = await behind_its_back(site, "student07", lost)
     assert (await site.api("DELETE", "/users/student06"))[0] == 204
-    await site.until("the hub to let go of it", lambda: _stopped(site, of_gone))
+    await site.until("the hub to let go of it", lambda: stopped(site, of_gone))
     await asyncio.to_thread(site.boto().start_instances, InstanceIds=[of_gone])
     tags = [{"Key": "cloudjhub:user"}, {"Key": "cloudjhub:server"}]
     await asyncio.to_thread(site.boto().delete_tags, Resources=[of_lost], Tags=tags)
     with site.config(POOL=1):
-        spare = await site.until("a spare to be ready", lambda: _spare(site))
+        spare = await site.until("a spare to be ready", lambda: spare_of(site))
         reports = await sweep.rounds(6)
         done = {each.id for report in reports for each in report.machines if each.outcome == "done"}
         assert done == {of_gone, of_lost}
         status, answer = await site.api("POST", f"/cloudjhub/machines/{spare}/stop", reason="no")
         assert status == 409, answer
     for each in (of_gone, of_lost):
-        await site.until(f"{each} to be stopped", lambda each=each: _stopped(site, each))
+        await site.until(f"{each} to be stopped", lambda each=each: stopped(site, each))
 
 
 async def test_nothing_is_done_while_ec2_or_the_hub_cannot_be_read(sweeping):
@@ -165,13 +138,13 @@ async def test_nothing_is_done_while_ec2_or_the_hub_cannot_be_read(sweeping):
     site = sweep.site
     person = await site.user("student08")
     await person.start_server()
-    stray = await _behind_its_back(site, "student08", person)
+    stray = await behind_its_back(site, "student08", person)
     await sweep.rounds(3)
     site.ec2.faults.refuse("DescribeInstances", "UnauthorizedOperation", status=403, times=1000)
     for report in await sweep.rounds(4):
         assert "DescribeInstances" in report.unreadable and not report.machines
     site.ec2.faults.clear()
-    ask, sweep.sweeper._ask = sweep.sweeper._ask, _refused(site)
+    ask, sweep.sweeper._ask = sweep.sweeper._ask, refused(site)
     for report in await sweep.rounds(4):
         assert "403" in report.unreadable and not report.machines
     sweep.sweeper._ask = ask
@@ -187,7 +160,7 @@ async def test_a_sweep_that_only_reports_stops_nothing(sweeping):
     site = sweep.site
     person = await site.user("student09")
     await person.start_server()
-    stray = await _behind_its_back(site, "student09", person)
+    stray = await behind_its_back(site, "student09", person)
     for report in await sweep.rounds(8):
         assert [(each.id, each.step) for each in report.machines] == [(stray, "")]
     assert await site.machine_state("student09") == "running"
@@ -199,9 +172,9 @@ async def test_a_sweep_that_only_reports_stops_nothing(sweeping):
 async def test_blank_volumes_are_removed_when_told_and_homes_never(sweeping):
     sweep = sweeping(sweep="stop")
     site = sweep.site
-    blank = await _volume(site, BLANK)
-    home = await _volume(site, {**BLANK, "cloudjhub:user": "nobody", "cloudjhub:server": ""})
-    foreign = await _volume(site, {**BLANK, "cloudjhub:cluster": "demo2"})
+    blank = await volume(site, BLANK)
+    home = await volume(site, {**BLANK, "cloudjhub:user": "nobody", "cloudjhub:server": ""})
+    foreign = await volume(site, {**BLANK, "cloudjhub:cluster": "demo2"})
     sweep.ahead_seconds += 10 * 86400
     for _ in range(3):
         report = await sweep.sweeper.round()
@@ -213,16 +186,16 @@ async def test_blank_volumes_are_removed_when_told_and_homes_never(sweeping):
     sweep.changes["sweep"] = "remove"
     report = await sweep.sweeper.round()
     assert [each.id for each in report.leftovers if each.outcome == "done"] == [blank]
-    assert await _volumes(site, blank, home, foreign) == {home, foreign}
+    assert await volumes(site, blank, home, foreign) == {home, foreign}
 
 
 async def test_the_hubs_own_service_sweeps_and_says_so(sweeping):
     site = sweeping().site
     person = await site.user("student10")
     await person.start_server()
-    stray = await _behind_its_back(site, "student10", person)
+    stray = await behind_its_back(site, "student10", person)
     found = f"machine {stray} of student10: runs without server"
-    assert found in await _printed_sweep(site)
+    assert found in await printed_sweep(site)
     assert await site.machine_state("student10") == "running"
     await site.until("the service to find it", lambda: found in site.hub_log())
     with site.config(SWEEP_GRACE_SECONDS=10):
@@ -235,126 +208,9 @@ async def test_the_hubs_own_service_sweeps_and_says_so(sweeping):
 
 async def test_strangers_may_neither_ask_nor_stop(no_faults):
     site = no_faults
-    ask = _refused(site)
+    ask = refused(site)
     assert (await ask("GET", "/cloudjhub/machines", None))[0] == 403
     assert (await ask("POST", "/cloudjhub/machines/i-1/stop", {"reason": "no"}))[0] == 403
     status, answer = await site.api("POST", "/cloudjhub/machines/i-00000000/stop", reason="no")
     assert status == 404, answer
     assert (await site.api("POST", "/cloudjhub/machines/i-1/stop", hibernate="maybe"))[0] == 400
-
-
-# -- what the tests do behind the hub's back, and ask
-
-
-async def _behind_its_back(site, user, person):
-    """The user's server is stopped, and then the machine is started by somebody else; its id."""
-    await person.stop_server()
-    await site.machine_stopped(user)
-    machine = (await site.the_machine(user))["InstanceId"]
-    await asyncio.to_thread(site.boto().start_instances, InstanceIds=[machine])
-    await _running(site, user)
-    return machine
-
-
-async def _running(site, *users):
-    async def all_run():
-        return {await site.machine_state(user) for user in users} == {"running"}
-
-    await site.until(f"the machines of {users} to run", all_run)
-
-
-async def _ready(site, user):
-    async def ready():
-        server = await site.server(user)
-        return server and server["ready"]
-
-    await site.until(f"the server of {user} to be ready", ready)
-
-
-async def _stopped(site, instance_id):
-    states = {each["InstanceId"]: each["State"]["Name"] for each in await site.machines()}
-    return states[instance_id] == "stopped"
-
-
-async def _spare(site):
-    for machine in await site.machines():
-        names = {tag["Key"] for tag in machine["Tags"]}
-        if machine["State"]["Name"] == "running" and "cloudjhub:host-key" not in names:
-            return machine["InstanceId"]
-    return None
-
-
-def _press_start(site, user):
-    """What a login does, from a thread."""
-    request = urllib.request.Request(
-        f"{site.demo.url}/hub/api/users/{user}/server",
-        method="POST",
-        headers={"Authorization": f"token {site.demo.secrets.api_token}"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        assert answer.status == 202
-
-
-def _refused(site):
-    """The hub, asked by somebody who may not."""
-
-    async def ask(method, path, body):
-        headers = {"Authorization": "token nobody", "Content-Type": "application/json"}
-        request = urllib.request.Request(
-            f"{site.demo.url}/hub/api{path}",
-            method=method,
-            headers=headers,
-            data=json.dumps(body).encode() if body else None,
-        )
-        return await asyncio.to_thread(_status_of, request), None
-
-    return ask
-
-
-def _status_of(request):
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-async def _printed_sweep(site):
-    """What an admin gets to read who asks what a sweep would do."""
-    environment = {
-        **os.environ,
-        "CLOUDJHUB_CONFIG": str(site.demo.folder / "server_config.json"),
-        "JUPYTERHUB_API_URL": f"{site.demo.url}/hub/api",
-        "JUPYTERHUB_API_TOKEN": site.demo.secrets.api_token,
-    }
-    program = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "cloudjhub.culler", "--dry-run"),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    printed, _ = await asyncio.wait_for(program.communicate(), 120)
-    assert program.returncode == 0
-    return printed.decode()
-
-
-async def _volume(site, tags):
-    zone = (await site.machines() or [{"Placement": {"AvailabilityZone": "us-east-1a"}}])[0]
-    answer = await asyncio.to_thread(
-        site.boto().create_volume,
-        AvailabilityZone=zone["Placement"]["AvailabilityZone"],
-        Size=1,
-        TagSpecifications=[
-            {
-                "ResourceType": "volume",
-                "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-            }
-        ],
-    )
-    return answer["VolumeId"]
-
-
-async def _volumes(site, *ids):
-    answer = await asyncio.to_thread(site.boto().describe_volumes)
-    alive = {each["VolumeId"] for each in answer["Volumes"] if each["State"] != "deleting"}
-    return alive & set(ids)

@@ -6,7 +6,17 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from cloudjhub.culler.findings import DONE, PLANNED, Finding, SweepReport
-from cloudjhub.culler.strays import InUse, Server, Sightings, judged, sighting, sleepers, strays
+from cloudjhub.culler.strays import (
+    InUse,
+    Server,
+    Sightings,
+    grace_of,
+    is_doubtful,
+    judged,
+    sighting,
+    sleepers,
+    strays,
+)
 from cloudjhub.ec2_values import Instance
 from cloudjhub.idle_config import IdleConfig
 from cloudjhub.naming import Owner, owner_tags, retired_from
@@ -131,29 +141,60 @@ def test_a_machine_that_was_off_in_between_is_seen_anew():
 
 
 @pytest.mark.parametrize(
-    ("config", "seconds", "hibernates", "woken", "step"),
+    ("mode", "seconds", "hibernates", "step"),
     [
-        ({}, 0, False, False, ""),
-        ({}, 599, False, False, ""),
-        ({}, 600, False, False, "stop"),
-        ({}, 600, True, False, "hibernate"),
-        ({"SWEEP": "remove"}, 600, False, False, "stop"),
-        ({"SWEEP": "report"}, 6000, False, False, ""),
-        ({"SWEEP": "report"}, 6000, True, True, ""),
-        ({"SWEEP_GRACE_SECONDS": 10}, 0, False, False, ""),  # one look is never enough
-        ({"SWEEP_GRACE_SECONDS": 10}, 10, False, False, "stop"),
-        # too early to hibernate would be a plain stop, and the memory lost
-        ({"SWEEP_GRACE_SECONDS": 10}, 10, True, False, ""),
-        ({"SWEEP_GRACE_SECONDS": 10}, 300, True, False, "hibernate"),
-        ({}, 300, True, True, "hibernate"),  # woken only for that
-        ({}, 299, True, True, ""),
+        ("stop", 0, False, ""),
+        ("stop", 99, False, ""),
+        ("stop", 100, False, "stop"),
+        ("stop", 100, True, "hibernate"),
+        ("remove", 100, False, "stop"),
+        ("report", 6000, False, ""),
+        ("report", 6000, True, ""),
     ],
 )
-def test_what_becomes_of_a_stray(config, seconds, hibernates, woken, step):
+def test_what_becomes_of_a_stray(mode, seconds, hibernates, step):
     one = machine(hibernation_configured=hibernates)
-    finding = judged(one, seconds, IdleConfig(**config), woken)
+    finding = judged(one, seconds, IdleConfig(SWEEP=mode), 100)
     assert (finding.step, finding.outcome) == (step, PLANNED if step else "")
     assert (finding.id, finding.whose, finding.seconds) == ("i-1", "ada", seconds)
+
+
+def test_one_look_is_never_enough():
+    assert judged(machine(), 0, IdleConfig(), 0).step == ""
+    assert judged(machine(), 1, IdleConfig(), 0).step == "stop"
+
+
+@pytest.mark.parametrize(
+    ("config", "hibernates", "circumstances", "seconds"),
+    [
+        ({}, False, {}, 600),
+        ({"SWEEP_GRACE_SECONDS": 10}, False, {}, 10),
+        # too early to hibernate would be a plain stop, and the memory lost
+        ({"SWEEP_GRACE_SECONDS": 10}, True, {}, 300),
+        ({"SWEEP_GRACE_SECONDS": 900}, True, {}, 900),
+        ({"SWEEP_GRACE_SECONDS": 900}, True, {"woken": True}, 300),
+        ({}, False, {"doubtful": True}, 3600),
+        ({"JUPYTER_NOTEBOOK_TIMEOUT": 60}, False, {"doubtful": True}, 600),
+        ({"JUPYTER_NOTEBOOK_TIMEOUT": 7200}, True, {"doubtful": True}, 7200),
+        ({}, True, {"doubtful": True, "woken": True}, 300),
+    ],
+)
+def test_for_how_long_a_machine_may_run_without_a_server(
+    config, hibernates, circumstances, seconds
+):
+    one = machine(hibernation_configured=hibernates)
+    how = {"woken": False, "doubtful": False, **circumstances}
+    assert grace_of(one, IdleConfig(**config), **how) == seconds
+
+
+@pytest.mark.parametrize(
+    ("without", "running", "doubtful"),
+    [(0, 0, False), (4, 4, False), (5, 5, True), (5, 9, True), (5, 10, False), (6, 11, True)],
+)
+def test_where_most_machines_have_no_server_it_is_rather_the_hub(without, running, doubtful):
+    everybody = [replace(machine(), id=f"i-{number}") for number in range(running)]
+    spares = [machine(owner=None), machine("stopped")] * 20
+    assert is_doubtful(everybody[:without], everybody + spares, "class") is doubtful
 
 
 # -- sixty days
