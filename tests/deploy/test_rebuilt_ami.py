@@ -17,7 +17,8 @@ operator = test_upgrade.operator
 @pytest.mark.slow
 def test_a_new_ami_is_made_as_the_cluster_is(operator: Operator, monkeypatch, tmp_path):
     made = with_cluster(operator, [])
-    use_ami(operator, NOTEBOOK_USERNAME="student", WORKER_EBS_SIZE=20, SERVER_OWNER="physics")
+    said = {"NOTEBOOK_USERNAME": "student", "WORKER_EBS_SIZE": 20, "SERVER_OWNER": "physics"}
+    use_ami(operator, IDLE_ACTION="hibernate", **said)
     use_ami(operator, SUBNET_ID=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"])
     secret = "https://me:password@example.edu/simple"
     noted = f"# class\nnumpy==2\n--extra-index-url {secret}\npandas\n"
@@ -35,6 +36,7 @@ def test_a_new_ami_is_made_as_the_cluster_is(operator: Operator, monkeypatch, tm
     assert code == 0, err
     ((settings, plan),) = built
     assert (plan.notebook_username, plan.requirements) == ("student", noted)
+    assert plan.hibernates
     assert (settings.root_disk_gib, settings.server_owner) == (20, "physics")
     assert "packages: numpy==2, pandas, 1 other line." in out and secret not in out + err
     other = tmp_path / "other.txt"

@@ -157,6 +157,7 @@ def test_new_keys_are_added_and_those_that_are_there_are_left(operator: Operator
     assert "keys it lacks, with defaults: MOVE_HOMES, WHEN_FULL, POOL_STATE" in out
     added = {"MOVE_HOMES": "ask", "WHEN_FULL": "queue", "POOL_STATE": "running"}
     added |= {"POOL_MAX": 50, "POOL_SPARE_HOURS": 24}
+    added |= {"IDLE_ACTION": "stop", "KEEP_HOURS": 12, "MAX_AGE_HOURS": 0, "SWEEP": "stop"}
     assert operator.manager.config == before | added
     name = f"cloudjhub-{made.name}-manager"
     policy = operator.place.iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"]
