@@ -15,9 +15,9 @@ from tornado import web
 
 from cloudjhub import hub_machines
 from cloudjhub.config import ClusterConfig
-from cloudjhub.culler.policy import terms_of
 from cloudjhub.errors import ConfigError
 from cloudjhub.idle_config import IdleAction
+from cloudjhub.idle_terms import idle_terms
 
 _PREFIX = r"/api/cloudjhub/users/([^/]+)"
 
@@ -63,23 +63,8 @@ class IdleHandler(_ServerHandler):
         except ConfigError as error:
             raise web.HTTPError(503, error.advice) from error
         groups = [group.name for group in spawner.user.groups]
-        self.write(json.dumps(idle_terms(config, user_name, groups)))
-
-
-def idle_terms(config: ClusterConfig, user: str, groups: list[str]) -> dict[str, Any]:
-    """What a machine must know to say when it stops; ``quiet_until`` is null outside the hours."""
-    terms = terms_of(config, user, groups)
-    quiet_until = config.quiet_until(datetime.now(timezone.utc))
-    return {
-        "timeout_seconds": terms.timeout_seconds,
-        "action": terms.action,
-        "keep_seconds": terms.keep_seconds,
-        "max_age_seconds": terms.max_age_seconds,
-        "quiet_until": quiet_until.isoformat() if quiet_until else None,
-        "busy_cpu_percent": config.busy_cpu_percent,
-        "busy_gpu_percent": config.busy_gpu_percent,
-        "busy_minutes": config.busy_minutes,
-    }
+        terms = idle_terms(config, user_name, groups, datetime.now(timezone.utc))
+        self.write(json.dumps(terms))
 
 
 class IdleStopHandler(_ServerHandler):
@@ -95,10 +80,18 @@ class IdleStopHandler(_ServerHandler):
         if spawner.ready and await spawner.poll_and_notify() is None:
             self._must_be_as_seen(spawner, asked)
             self.log.info("%s of %s: %s", asked.action, spawner._log_name, asked.reason)
-            cast(StopsIdle, spawner).next_stop = asked.action
-            await self.stop_single_user(spawner.user, server_name)
+            await self._stop(spawner, asked.action)
         self.set_header("Content-Type", "text/plain")
         self.set_status(202 if spawner.pending == "stop" else 204)
+
+    async def _stop(self, spawner: Any, action: IdleAction) -> None:
+        cast(StopsIdle, spawner).next_stop = action
+        try:
+            await self.stop_single_user(spawner.user, spawner.name)
+        except Exception:
+            # It was not begun; the next one may be the user's own.
+            cast(StopsIdle, spawner).next_stop = "stop"
+            raise
 
     def _asked(self) -> IdleStop:
         try:

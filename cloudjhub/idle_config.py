@@ -14,8 +14,6 @@ def _all_hours(value: Any) -> Any:
     return tuple(each if isinstance(each, Hours) else hours(each) for each in value)
 
 
-#: how often single-user servers report their last activity to the hub (JupyterHub's own: 300)
-REPORT_SECONDS = 60
 #: what becomes of an idle machine
 IdleAction = Literal["stop", "hibernate"]
 

@@ -30,6 +30,7 @@ _MOST_TURNS = 12  # state changes a start follows before it gives up
 _LISTING_LAG_SECONDS = 10.0  # how long a listing may still say "stopped" after a start was accepted
 _PROBE_SECONDS = 0.1
 _NO_NEW_VERSION = "The new version cannot be had just now; you get the machine you had."
+_ASLEEP = "Your machine is hibernated with all that ran on it. Try again in a few minutes."
 _NOT_MOVED = "Your files could not be moved just now; they stay, and you get the machine you had."
 
 
@@ -213,7 +214,7 @@ class Machine:
     async def _replaced(self, old: Instance) -> bool:
         """Have a new machine answer in place of an outdated one, which stays stopped; whether
         it does. Where it cannot be had or does not come up, the old one is good enough."""
-        if not await self._plan.outdated(old):
+        if old.hibernated or not await self._plan.outdated(old):
             return False
         self._report.note("There is a new version of your machine; you get it, with your files.")
         plan = replace(self._plan, outdated=never, most_discarded=0, moving=Terms())
@@ -242,6 +243,9 @@ class Machine:
 
     async def _elsewhere(self, old: Instance, refusal: NoCapacity) -> None:
         """The zone has nothing to start the machine as: another one, where the home may move."""
+        if old.hibernated:  # its memory may hold what its disks do not
+            refusal.remedy = _ASLEEP
+            raise refusal
         present = await self._fleet.homes_of(self._owner)
         if not present or old.home_volume_id not in (None, present[0].id):
             refusal.remedy = relocation.STAYS

@@ -19,26 +19,32 @@ _DETACH_SECONDS = 420.0  # a machine that shuts down holds its volumes
 
 
 async def stop(
-    fleet: Fleet, machine: Instance, *, patience_seconds: float, force: bool = False
-) -> None:
+    fleet: Fleet,
+    machine: Instance,
+    *,
+    patience_seconds: float,
+    force: bool = False,
+    hibernate: bool = False,
+) -> bool:
     """Have EC2 stop a machine from whatever state it is in; one that is off or gone is fine.
 
     A machine that is still booting is stopped as soon as EC2 allows. ``force`` gives its own
-    shutdown less time. Raises EC2Error.
+    shutdown less time. Gives whether EC2 hibernates it, if told so. Raises EC2Error.
     """
     deadline = time.monotonic() + patience_seconds
     seen: Instance | None = machine
     while seen is not None and _is_or_will_be_on(fleet, seen):
         try:
             if STATES[seen.state].on_stop is not OnStop.NOTHING:
-                return await fleet.stop(machine.id, force=force)
+                return await fleet.stop(machine.id, force=force, hibernate=hibernate)
         except NotFound:
-            return
+            return False
         except WrongState:
             if time.monotonic() > deadline:
                 raise
         await fleet.view.next_listing()
         seen = fleet.view.get(machine.id)
+    return False
 
 
 def _is_or_will_be_on(fleet: Fleet, machine: Instance) -> bool:

@@ -211,7 +211,9 @@ class Power:
 
     async def _start_as_any(self, machine: Instance) -> None:
         present, last = machine.instance_type, None
-        kinds = [Kind(each, machine.zone) for each in self._in_order(present)]
+        # A memory that was written to disk fits no other type; EC2 refuses to change it.
+        types = (present,) if machine.hibernated else self._in_order(present)
+        kinds = [Kind(each, machine.zone) for each in types]
         for kind in self._in_turn(kinds, START):
             if kind.instance_type != present:
                 if not await self._becomes(machine, kind.instance_type):

@@ -68,6 +68,11 @@ hibernations = Counter(
     "Machines to be hibernated; outcome: hibernates, refused by EC2, or not_configured for it.",
     ["outcome"],
 )
+wakes = Counter(
+    "cloudjhub_wakes",
+    "Starts of users whose server was hibernated; outcome: resumed, or a new server.",
+    ["outcome"],
+)
 limit_refusals = Counter(
     "cloudjhub_limit_refusals",
     "Logins that found no place; limit: the cluster's or the account's.",

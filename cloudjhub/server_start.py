@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from cloudjhub import notebook, progress, relocation, remains, remote, renewal
 from cloudjhub.cluster import Cluster
@@ -16,7 +15,6 @@ from cloudjhub.errors import (
     HostKeyChanged,
     LoginRefused,
     MachineNotAnswering,
-    NotebookError,
 )
 from cloudjhub.fleet import Fleet
 from cloudjhub.home import home_volume_of
@@ -24,18 +22,15 @@ from cloudjhub.launch_spec import LaunchSpec, launch_kinds, types_to_start
 from cloudjhub.machine import Machine
 from cloudjhub.machine_plan import Patience, Plan
 from cloudjhub.naming import HOST_KEY_TAG, Owner, has_owner
+from cloudjhub.notebook_start import Expected, NotebookStart, Sleeper
 from cloudjhub.ownership import make_mine
-from cloudjhub.probe import Answer, Turns, notebook_answers, sshd_answers
+from cloudjhub.probe import Turns, sshd_answers
 from cloudjhub.progress import StartReport
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-
 _CONNECT_SECONDS = 10.0
 _LOGIN_SECONDS = 5.0  # on a machine that was up before; sshd may turn callers away for a moment
-_PROBE_SECONDS = 0.1
-_LOOK_INTO_SECONDS = 5.0  # how often a notebook that does not answer is asked after over SSH
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,8 @@ class Wanted:
     health_path: str
     notebook_seconds: float
     move_home: bool = False  # the user or an admin agreed to have it moved
+    sleeper: Sleeper | None = None
+    watch: notebook.Watch | None = None  # over the machine, for when no hub looks after it
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,7 @@ class Running:
     instance: Instance
     host_key: str
     port: int
+    woke: bool = False  # it is the server that was hibernated
 
 
 class ServerStart:
@@ -206,43 +204,14 @@ class ServerStart:
             account=config.notebook_username,
             port=config.notebook_port,
             home_volume_id=home,
+            watch=self._wanted.watch,
         )
+        wanted = self._wanted
+        expected = Expected(owner, wanted.health_path, wanted.notebook_seconds, wanted.sleeper)
         with self._report.phase(progress.NOTEBOOK):
-            await self._in_thread(lambda: notebook.start(session, plan))
-            await self._until_it_answers(session, instance, config.notebook_port)
-        return Running(instance, session.fingerprint, config.notebook_port)
-
-    async def _until_it_answers(
-        self, session: remote.Session, instance: Instance, port: int
-    ) -> None:
-        deadline = time.monotonic() + self._wanted.notebook_seconds
-        look_into = time.monotonic() + _LOOK_INTO_SECONDS
-        host = instance.private_ip or ""
-        while True:
-            await self._cluster.questions.turn()
-            if await notebook_answers(host, port, self._wanted.health_path) is Answer.ALIVE:
-                return
-            if time.monotonic() > look_into:
-                await self._still_runs(session, instance, late=time.monotonic() > deadline)
-                look_into = time.monotonic() + _LOOK_INTO_SECONDS
-            await asyncio.sleep(_PROBE_SECONDS)
-
-    async def _still_runs(self, session: remote.Session, instance: Instance, *, late: bool) -> None:
-        state = await self._in_thread(lambda: notebook.status(session))
-        if not state.running:
-            raise NotebookError(
-                "The notebook server ended while it started.", log_tail=state.log_tail
-            )
-        if late:
-            raise NotebookError(
-                f"The notebook server on {instance.id} runs but has not answered in "
-                f"{self._wanted.notebook_seconds:.0f} s.",
-                log_tail=state.log_tail,
-            )
-
-    async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._cluster.ssh_threads, work)
+            begun = NotebookStart(self._cluster, instance, session, expected)
+            woke = await begun.run(plan, self._report)
+        return Running(instance, session.fingerprint, plan.port, woke)
 
 
 def _pinned(instance: Instance, known: Known) -> str | None:

@@ -6,25 +6,28 @@ are stands beside them, with the place in JupyterHub 6.1 that demands it.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
-from jupyterhub import orm
 from jupyterhub.spawner import Spawner, SpawnException
 from jupyterhub.utils import url_path_join
 
 from cloudjhub import machine_end, options
 from cloudjhub.deadlines import timeout
 from cloudjhub.ec2_values import Instance
-from cloudjhub.errors import CloudJHubError, ConfigError, HomeHeldUp, NotebookError
+from cloudjhub.errors import CloudJHubError, ConfigError
 from cloudjhub.fleet import Fleet
-from cloudjhub.idle_config import REPORT_SECONDS, IdleAction
+from cloudjhub.idle_config import IdleAction
+from cloudjhub.idle_terms import URL_VARIABLE, idle_url, watch_over
 from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.notebook_poll import NotebookPoll
+from cloudjhub.notebook_start import Sleeper
 from cloudjhub.ownership import anything_of
 from cloudjhub.progress import StartReport
 from cloudjhub.server_start import Known, Running, ServerStart, Wanted
+from cloudjhub.server_stop import ServerStop
+from cloudjhub.server_tokens import ServerTokens
 from cloudjhub.spawner_traits import InstanceSpawnerTraits, speak_through
+from cloudjhub.start_failure import for_people
 from cloudjhub.states import STATES
 
 
@@ -36,7 +39,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         speak_through(self.log)
         self._instance_id: str | None = None
         self._host_key: str | None = None
-        self._token_id: int | None = None
+        self._tokens = ServerTokens(self)
         self._private_ip: str = ""
         self._server_port: int | None = None
         self._took: dict[str, float] = {}  # the last start's phases, seconds
@@ -58,7 +61,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         super().load_state(state)
         self._instance_id = state.get("instance_id")
         self._host_key = state.get("host_key")
-        self._token_id = state.get("token_id")
+        self._tokens.load(state)
         self._private_ip = state.get("private_ip", "")
         self._server_port = state.get("port")
         self._took = state.get("took", {})
@@ -70,7 +73,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         state.update(
             instance_id=self._instance_id,
             host_key=self._host_key,
-            token_id=self._token_id,
+            **self._tokens.state(),
             private_ip=self._private_ip,
             port=self._server_port,
             took=self._took,
@@ -79,9 +82,8 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
     def clear_state(self) -> None:
         """Forget the server, not the machine: JupyterHub calls this before each start too."""
+        self._tokens.ended()
         super().clear_state()
-        self._revoke_token()
-        self._token_id = None
         self._notebook.begin()
 
     def _commit(self, instance: Instance, host_key: str) -> None:
@@ -92,8 +94,10 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._instance_id = instance.id
         self._host_key = host_key
         self._private_ip = instance.private_ip or ""
-        token = orm.APIToken.find(self.user.db, self.api_token)
-        self._token_id = token.id if token else None
+        self._tokens.made()
+        self._write_state()
+
+    def _write_state(self) -> None:
         self.orm_spawner.state = self.get_state()
         self.user.db.commit()
 
@@ -135,6 +139,9 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         config = self.cluster.config()
         self._server_port = config.notebook_port
         chosen = options.checked(asked, config)
+        if self.will_resume:
+            self._tokens.expects_sleeper()
+            self._write_state()
         wanted = Wanted(
             owner=self.owner,
             instance_type=chosen.instance_type,
@@ -143,40 +150,42 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             environment=self._environment,
             health_path=self._health_path(),
             notebook_seconds=self.notebook_timeout_seconds,
+            sleeper=self._sleeper() if self.will_resume else None,
+            watch=watch_over(config, self.user.name, [group.name for group in self.user.groups]),
         )
         assert self._report is not None
         start = ServerStart(self.cluster, wanted, self._report, patience=self.patience)
-        return await start.run(Known(self._instance_id, self._host_key), self._commit)
+        running = await start.run(Known(self._instance_id, self._host_key), self._commit)
+        if running.woke:
+            self._tokens.woke()
+        return running
+
+    @property
+    def will_resume(self) -> bool:
+        """Whether the server's process is hibernated, so that JupyterHub keeps what it needs."""
+        return self._tokens.is_asleep
+
+    def _sleeper(self) -> Sleeper:
+        return Sleeper(has_token=self._tokens.is_of_sleeper, is_lost=self._lose_sleeper)
+
+    def _lose_sleeper(self) -> None:
+        self._tokens.replaced()
+        self._write_state()
 
     def _environment(self, private_ip: str) -> dict[str, str]:
         # JUPYTERHUB_SERVICE_URL, where the server listens, comes from these two.
         self.ip, self.port = private_ip, self._server_port or 0
         environment = {key: str(value) for key, value in self.get_env().items()}
-        which = ["servers", self.name] if self.name else ["server"]
-        of_server = ["cloudjhub", "users", self.user.escaped_name, *which, "idle"]
-        return {
-            "JUPYTERHUB_ACTIVITY_INTERVAL": str(REPORT_SECONDS),
-            **environment,
-            "CLOUDJHUB_IDLE_URL": url_path_join(environment["JUPYTERHUB_API_URL"], *of_server),
-        }
+        api_url = environment["JUPYTERHUB_API_URL"]
+        asked_at = idle_url(api_url, self.user.escaped_name, self.name)
+        return {**environment, URL_VARIABLE: asked_at}
 
     def _health_path(self) -> str:
         return url_path_join(self.server.base_url if self.server else "/", "api")
 
     def _for_people(self, error: CloudJHubError) -> SpawnException:
-        """The same error as the user shall read it, with the details in the log."""
-        self.log.error("No server for %s: %s: %s", self.owner, type(error).__name__, error)
-        if isinstance(error, NotebookError) and error.log_tail:
-            self.log.error("Last words of the server of %s:\n%s", self.owner, error.log_tail)
-        shown = SpawnException(
-            error.advice, reason=type(error).__name__, log_message=str(error), status_code=503
-        )
-        # What pages show, not the exception's message (jupyterhub/utils.py, format_exception).
-        shown.jupyterhub_message = error.advice
-        if isinstance(error, HomeHeldUp):
-            page = url_path_join(self.hub.base_url, "spawn", self.user.escaped_name, self.name)
-            shown.jupyterhub_html_message = options.offer_to_move(error, page, self.user_options)
-        return shown
+        page = url_path_join(self.hub.base_url, "spawn", self.user.escaped_name, self.name)
+        return for_people(error, self.owner, page=page, asked=self.user_options)
 
     def _options_of_this_start(self) -> dict[str, Any]:
         """What was asked for, unchecked. Agreeing to a move is not kept for later starts."""
@@ -216,6 +225,8 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         if machine is None:
             return None if fleet.view.age_seconds == float("inf") else 0
         if not STATES[machine.state].up:
+            if machine.hibernated:  # by a hub whose database is lost, or behind its back
+                self._tokens.falls_asleep()
             return 0
         return await self._poll_notebook(machine)
 
@@ -242,48 +253,28 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
     async def stop(self, now: bool = False) -> None:
         """Have EC2 stop the machine. Returns when EC2 has accepted it; a new start waits itself.
 
-        Errors are logged, not raised: JupyterHub would show "stopped" all the same and say
-        nothing (handlers/base.py, stop_single_user). What failed is done later by the fleet.
+        It is hibernated if ``next_stop`` says so and it can. Errors are logged, not raised:
+        JupyterHub would show "stopped" all the same and say nothing (handlers/base.py,
+        stop_single_user). What failed is done later by the fleet.
         """
+        asked, self.next_stop = self.next_stop, "stop"
         self._start_under_way = False
         self.cluster.hearing.forget(self.owner)
-        try:
-            fleet = await self.cluster.fleet()
-            await fleet.view.refreshed()
-            for machine in fleet.owned_by(self.owner):
-                await self._stop_machine(fleet, machine)
-        except CloudJHubError as error:
-            await self._stop_unseen(error)
-
-    async def _stop_unseen(self, error: CloudJHubError) -> None:
-        self.log.error(
-            "The machine of %s, %s, will be stopped when EC2 can be asked: %s",
+        await ServerStop(
+            self.cluster,
             self.owner,
             self._instance_id,
-            error,
-        )
-        if self._instance_id:
-            with suppress(CloudJHubError):
-                (await self.cluster.upkeep()).stop_later(self._instance_id)
+            patience_seconds=self.boot_timeout_seconds,
+            hibernate=asked == "hibernate",
+            sleeps=self._note_sleep,
+        ).run()
 
-    async def _stop_machine(self, fleet: Fleet, machine: Instance) -> None:
-        try:
-            await machine_end.stop(fleet, machine, patience_seconds=self.boot_timeout_seconds)
-        except CloudJHubError as error:
-            self.log.error("%s of %s will be stopped later: %s", machine.id, self.owner, error)
-            (await self.cluster.upkeep()).stop_later(machine.id)
-
-    def _revoke_token(self) -> None:
-        """Delete the server's API token where JupyterHub cannot.
-
-        It finds the token by its text, which a restarted hub no longer has (user.py, stop).
-        """
-        if self.api_token or self._token_id is None:
-            return
-        token = self.user.db.get(orm.APIToken, self._token_id)
-        if token is not None and token.user is self.user.orm_user:
-            self.user.db.delete(token)
-            self.user.db.commit()
+    def _note_sleep(self, asleep: bool) -> None:
+        if asleep:
+            self._tokens.falls_asleep()
+            self._write_state()
+        else:
+            self._tokens.forget_asleep()
 
     async def has_files(self) -> bool:
         """Whether the user has a machine or a home; also if EC2 cannot be asked."""
@@ -300,6 +291,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
 
         With ON_USER_DELETE "keep" the machine is stopped and everything stays, with its tags.
         """
+        self._tokens.forget_asleep()
         fleet = await self.cluster.fleet()
         await fleet.view.refreshed()
         if self.cluster.config().on_user_delete == "keep":

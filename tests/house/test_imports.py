@@ -25,6 +25,7 @@ SOLE_IMPORTERS = {
         "cloudjhub.server_tokens",
         "cloudjhub.spawner",
         "cloudjhub.spawner_traits",
+        "cloudjhub.start_failure",
         "cloudjhub.logins.handlers",
     },
 }

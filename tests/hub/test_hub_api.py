@@ -35,7 +35,6 @@ async def test_a_server_is_told_its_terms_with_its_own_token_and_nobody_elses(si
         "busy_gpu_percent": 10,
         "busy_minutes": 5,
     }
-    assert environment["JUPYTERHUB_ACTIVITY_INTERVAL"] == "60"
     other = await _running(site, "student02")
     assert (await _asked(other))[1]["timeout_seconds"] == 0
     others = {**environment, "CLOUDJHUB_IDLE_URL": other["CLOUDJHUB_IDLE_URL"]}
