@@ -11,8 +11,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 # What comes round every few seconds comes more often, for the test's own time.
 OFTEN = """
 from cloudjhub.fleet import upkeep
-from cloudjhub.pool import keeper
+from cloudjhub.pool import aim, keeper
 upkeep._ROUND_SECONDS = keeper._ROUND_SECONDS = 0.5
+aim._BEFORE_SLEEP_SECONDS = 0
 """
 SITE = {"more_config": BRISK + OFTEN, "more_server_config": {"POOL": 2}}
 
@@ -138,6 +139,26 @@ async def test_a_stopped_pool_boots_once_and_is_started_for_who_comes(site):
         await student.start_server()
         machine = (await site.the_machine("student02"))["InstanceId"]
         assert machine in before
+        await stopped(site, 2)
+        await student.stop_server()
+    await ready(site, 2)
+
+
+async def test_a_hibernated_pool_sleeps_and_wakes_up_for_who_comes(site):
+    others = await ready(site, 2)
+    with site.config(IDLE_ACTION="hibernate", POOL_STATE="hibernated"):
+        before = await stopped(site, 2)
+        assert not before.keys() & others.keys()  # those could not hibernate
+        asleep = [m for m in await site.machines() if m["InstanceId"] in before]
+        reasons = {machine["StateReason"]["Code"] for machine in asleep}
+        assert reasons == {"Client.UserInitiatedHibernate"}
+        running = {each: set(site.ec2.machines.get(each).pids()) for each in before}
+        student = await site.user("student03")
+        await student.start_server()
+        machine = (await site.the_machine("student03"))["InstanceId"]
+        assert machine in before
+        assert running[machine] & set(site.ec2.machines.get(machine).pids())  # it has not booted
+        assert len(site.notebooks(machine)) == 1
         await stopped(site, 2)
         await student.stop_server()
     await ready(site, 2)
