@@ -11,11 +11,12 @@ import stat
 import subprocess
 import sys
 import time
+import traceback
 from urllib.parse import urlsplit
 
 from . import processes, servers
 from .idle import processes as machine_processes
-from .machine import identity, locked
+from .machine import identity, locked, make_folder, under_root
 from .patience import Patience, Seen, Settings, limit_of, pause_seconds
 
 HUB_SECONDS = 5.0
@@ -29,8 +30,11 @@ ALONE_SECONDS = 5.0
 def main():
     """Watch until the machine is off."""
     folder = os.path.dirname(os.path.abspath(sys.argv[0]))
-    if _stored(folder)["machine"] != identity():
+    with open(os.path.join(folder, "watch.json"), encoding="utf-8") as file:
+        asked = json.load(file)
+    if asked["machine"] != identity():
         return _say("this machine is a copy of the one that was watched; no hub has started it")
+    make_folder(under_root(servers.RUN), 0o711)
     deadline = time.monotonic() + ALONE_SECONDS
     while time.monotonic() < deadline:
         with locked(os.path.join(folder, "lock")) as lock:
@@ -38,42 +42,65 @@ def main():
                 os.ftruncate(lock, 0)
                 os.write(lock, str(os.getpid()).encode())
                 _say("watches")
-                _watch(folder)
+                _Watch(asked).go_on()
         time.sleep(0.1)
     return _say("another one watches already")
 
 
-def _watch(folder):
-    looker = Looker()
-    patience = Patience(_now())
-    while True:
-        stored = _stored(folder)
-        settings = Settings(**{name: stored[name] for name in Settings._fields})
-        seen = looker.look(stored["account"])
-        if patience.asks_hub(_now(), settings, seen):
-            seen = seen._replace(hub_answers=hub_answers(settings.hub_url))
-        if patience.look(_now(), settings, seen):
-            _end(patience, settings, looker, stored)
-        time.sleep(pause_seconds(limit_of(settings, seen.note)))
+class _Watch:
+    """Looks, has it judged, and acts; again and again."""
+
+    def __init__(self, asked):
+        self._settings = Settings(**{name: asked[name] for name in Settings._fields})
+        self._poweroff = asked["poweroff"]
+        self._looker = Looker(asked["account"])
+        self._patience = Patience(_now())
+
+    def go_on(self):
+        """Nothing that goes wrong with one look ends it."""
+        pause = 0.0
+        while True:
+            try:
+                pause = self._turn()
+            except Exception:  # the outermost loop
+                _say(traceback.format_exc())
+            time.sleep(pause or pause_seconds(None))
+
+    def _turn(self):
+        """One look and what follows from it; gives the seconds until the next."""
+        seen = self._looker.look()
+        if self._patience.asks_hub(_now(), self._settings, seen):
+            seen = seen._replace(hub_answers=hub_answers(self._settings.hub_url))
+        if self._patience.look(_now(), self._settings, seen):
+            self._end()
+        return pause_seconds(limit_of(self._settings, seen.note))
+
+    def _end(self):
+        """Power off, if it still is so once no helper can come in between."""
+        with locked(servers.path("lock")) as lock:
+            if lock is None:
+                return
+            why = self._patience.look(_now(), self._settings, self._looker.look(locks=False))
+            if why:
+                _say("powers the machine off: " + why)
+                done = subprocess.run([self._poweroff], stdin=subprocess.DEVNULL, check=False)
+                time.sleep(OFF_SECONDS)
+                _say(f"it is still on; {self._poweroff} ended with code {done.returncode}")
 
 
 def _now():
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _stored(folder):
-    with open(os.path.join(folder, "watch.json"), encoding="utf-8") as file:
-        return json.load(file)
-
-
 class Looker:
     """Sees what ``patience`` is told; remembers only what counters need."""
 
-    def __init__(self):
+    def __init__(self, account):
+        self._account = account
         self._kind = servers.here()
         self._processes = machine_processes.here()
 
-    def look(self, account, locks=True):
+    def look(self, locks=True):
         """A Seen without the hub's answer. Whoever holds the helpers' lock says so (locks)."""
         self._processes.look()
         note = read_note(servers.path("runtime/idle.json"))
@@ -83,7 +110,7 @@ class Looker:
             server=pid and (pid, processes.start_time(pid)),
             note=note,
             quiet=_is_number(note.get("quiet_until")) and note["quiet_until"] > time.time(),
-            sessions=self._processes.sessions(account, 0.0),
+            sessions=self._processes.sessions(self._account, 0.0),
             cpu_seconds=self._processes.cpu_seconds,
             gpu_percent=_gpu_percent(),
         )
@@ -103,23 +130,6 @@ def _gpu_percent():
     from .idle import gpu
 
     return asyncio.run(gpu.percent())
-
-
-def _end(patience, settings, looker, stored):
-    """Power off, if it still is so once no helper can come in between."""
-    with locked(servers.path("lock")) as lock:
-        if lock is None:
-            return
-        why = patience.look(_now(), settings, looker.look(stored["account"], locks=False))
-        if why:
-            _power_off(stored["poweroff"], why)
-
-
-def _power_off(program, why):
-    _say("powers the machine off: " + why)
-    done = subprocess.run([program], stdin=subprocess.DEVNULL, check=False)
-    time.sleep(OFF_SECONDS)
-    _say(f"it is still on; {program} ended with code {done.returncode}")
 
 
 def hub_answers(url):

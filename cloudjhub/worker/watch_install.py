@@ -58,10 +58,12 @@ def ensure(asked, server, account):
         settings = dict(asked, account=account.name, poweroff=poweroff, machine=identity())
         archive = base64.b64decode(settings.pop("archive"))
         make_folder(folder, 0o700)
-        # The one that runs reads them at its next look.
-        _put(os.path.join(folder, SETTINGS), json.dumps(settings, sort_keys=True).encode())
-        new = _put(os.path.join(folder, PROGRAM), archive)
-        (_ensure_unit if systemd else _ensure_process)(folder, new)
+        text = json.dumps(settings, sort_keys=True)
+        new = [
+            _put(os.path.join(folder, PROGRAM), archive),
+            _put(os.path.join(folder, SETTINGS), text.encode()),
+        ]
+        (_ensure_unit if systemd else _ensure_process)(folder, any(new))
     except Trouble as trouble:
         return f"Without a watch: {trouble}"
     except OSError as error:

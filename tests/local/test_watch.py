@@ -22,6 +22,9 @@ NO_HUB = "http://127.0.0.1:9/hub/api"
 SOON = Watch(
     limit_seconds=3, grace_seconds=4, busy_cpu_percent=90, busy_gpu_percent=90, busy_minutes=5
 )
+LATER = Watch(
+    limit_seconds=3600, grace_seconds=600, busy_cpu_percent=50, busy_gpu_percent=10, busy_minutes=5
+)
 OFF = "Client.InstanceInitiatedShutdown"
 
 
@@ -123,18 +126,20 @@ def test_it_goes_off_but_not_under_who_works_on_it(both: Cloud):
 
 def test_one_watch_runs_and_it_is_the_latest(both: Cloud):
     machine = Watched(both)
-    machine.start(Watch(3600, 600, 50, 10, 5))
+    machine.start(LATER)
     (first,) = machine.watchers()
-    machine.start(Watch(7200, 600, 50, 10, 5))
+    machine.start(LATER)
     assert machine.watchers() == [first]
-    assert '"limit_seconds": 7200' in machine.inside(f"cat {machine.folder}/watch/watch.json")
 
     # As an earlier version of it would have been.
     machine.inside(f"echo >> {machine.folder}/watch/watch.pyz")
-    machine.start(Watch(7200, 600, 50, 10, 5))
+    machine.start(LATER)
     (second,) = machine.watchers()
     assert second != first
-    # One that died is there again with the next start, and heeds what that says.
+    # One that died is there again with the next start, and heeds what another says.
     machine.inside(f"kill -9 {second}")
-    machine.start()
+    machine.start(LATER)
+    (third,) = machine.watchers()
+    machine.start(SOON)
+    assert machine.watchers() != [third]
     machine.wait_off()
