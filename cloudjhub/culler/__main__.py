@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(
         format="[%(levelname)1.1s %(asctime)s culler] %(message)s", level=logging.INFO
     )
+    # The hub looks at the page once a minute.
+    logging.getLogger("tornado.access").setLevel(logging.WARNING)
     if dry:
         asyncio.run(print_sweep())
         return
