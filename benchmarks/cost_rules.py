@@ -77,7 +77,7 @@ class TabWatcher:
         self.seconds = rule.look_seconds
         self._rule = rule
         self._person = person
-        self._heard = now
+        self._started = self._heard = now
 
     def look(self, now: float, jobs: Sequence[Job]) -> bool:
         """The tab, clicks and output up to when the hub last asked."""
@@ -87,7 +87,8 @@ class TabWatcher:
         last += [min(tab.end, read) for tab in self._person.tabs if tab.begin <= read]
         if rule.output:
             told = now - now % Pace().report_seconds
-            last += [min(job.end, told) for job in jobs if job.kind == "printing"]
+            mine = [job for job in self._person.jobs if self._started <= job.begin <= told]
+            last += [min(job.end, told) for job in mine if job.kind == "printing"]
         self._heard = max(self._heard, *last)
         return now - self._heard > rule.timeout_seconds
 
