@@ -63,7 +63,9 @@ class NotebookStart:
             if await self._woke(plan, self._expected.sleeper):
                 return True
             report.note(_LOST)
-        await self._in_thread(lambda: notebook.start(self._session, plan))
+        state = await self._in_thread(lambda: notebook.start(self._session, plan))
+        if state.log_tail:  # what the server has to do without
+            log.warning("%s of %s: %s", self._instance.id, self._expected.owner, state.log_tail)
         await self._until_it_answers(plan.port, self._expected.seconds)
         return False
 
