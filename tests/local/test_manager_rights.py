@@ -100,7 +100,8 @@ FOREIGN: list[dict[str, str]] = [
 def test_all_that_the_hub_does_is_allowed_on_its_own(account: Account):
     hub, cloud = account.hub, account.cloud
     assert hub.image(account.spec.image_id).id == account.spec.image_id
-    first, second = hub.run(run_arguments(account.spec, count=2, client_token="t1"))
+    spec = replace(account.spec, hibernates=True)
+    first, second = hub.run(run_arguments(spec, count=2, client_token="t1"))
     for machine in (first.id, second.id):
         cloud.wait_state(machine, "running")
     assert {machine.id for machine in hub.instances()} == {first.id, second.id}
@@ -111,7 +112,11 @@ def test_all_that_the_hub_does_is_allowed_on_its_own(account: Account):
     hub.untag([first.id], [USER_TAG])
     assert hub.console_output(first.id) is not None
     hub.stop([first.id])
+    hub.hibernate([second.id])
     cloud.wait_state(first.id, "stopped")
+    cloud.wait_state(second.id, "stopped")
+    asleep = {machine.id: machine.hibernated for machine in hub.instances()}
+    assert asleep == {first.id: False, second.id: True}
     hub.detach(home, first.id, HOME_DEVICE)
     cloud.wait_volume(home, "available")
     hub.attach(home, first.id, HOME_DEVICE)
@@ -137,6 +142,7 @@ def test_nothing_is_allowed_on_what_is_not_its_own(account: Account, tags: dict[
     own_volume = account.volume(tags_of(CLUSTER, DISK_ROLE))
     for call in (
         lambda: hub.stop([machine]),
+        lambda: hub.hibernate([machine]),
         lambda: hub.stop([own, machine]),
         lambda: hub.start([machine]),
         lambda: hub.terminate([machine]),
