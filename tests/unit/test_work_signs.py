@@ -56,6 +56,23 @@ def test_what_somebody_does_is_told_from_what_a_page_does(method, path, kind, st
     assert acts.is_act(method, path, kind, status) is act
 
 
+BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("method", "accepts", "status", "visit"),
+    [
+        ("GET", BROWSER, 200, True),
+        ("GET", BROWSER, 302, False),  # to the login
+        ("GET", BROWSER, 404, False),
+        ("GET", "*/*", 200, False),  # a script of the page
+        ("HEAD", BROWSER, 200, False),
+    ],
+)
+def test_who_opens_a_page_is_there(method, accepts, status, visit):
+    assert acts.is_visit(method, accepts, status) is visit
+
+
 @pytest.fixture
 def shell() -> Iterator[subprocess.Popen]:
     """A shell that runs what it reads."""

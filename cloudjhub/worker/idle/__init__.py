@@ -36,9 +36,10 @@ def _load_jupyter_server_extension(serverapp):
     told = hasattr(app, "notify_activity")
     its_reports = reports.Reports(app, web_app, the_hub) if told else None
     its_looker = looker.Looker(serverapp, the_hub, its_reports)
-    acts.only_acts_count()
     web_app.add_handlers(".*", handlers.handlers(web_app.settings["base_url"], its_looker))
     loop = IOLoop.current()
+    # When all other parts are loaded: JupyterHub's sets the log function anew.
+    loop.add_callback(acts.only_acts_count, web_app.settings)
     loop.add_callback(its_looker.ask_on)
     loop.add_callback(its_looker.look_on)
 

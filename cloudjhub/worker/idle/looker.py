@@ -33,7 +33,6 @@ class Looker:
         self._processes = processes.here()
         self._account = getuser()
         self._gpu_at = self._gpu = None
-        self._asked_at = 0.0
         self._folder = serverapp.runtime_dir
 
     async def look_on(self):
@@ -54,10 +53,7 @@ class Looker:
             await asyncio.sleep(min(usual, timeout / 4) if timeout else usual)
 
     async def ask(self):
-        """Ask the hub now, unless that was but a moment ago."""
-        if time.time() - self._asked_at < 1.0:
-            return
-        self._asked_at = time.time()
+        """Ask the hub now."""
         await self.hub.ask()
         self.work.limits = limits_of(self.hub.terms)
 
