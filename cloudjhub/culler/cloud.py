@@ -1,7 +1,5 @@
 """What a sweep reads and changes in EC2: short blocking calls, with clients of its own."""
 
-from functools import cached_property
-
 from cloudjhub.account.clients import Clients
 from cloudjhub.account.inventory import (
     AddressFound,
@@ -23,7 +21,7 @@ class Cloud:
 
     def __init__(self, config: ClusterConfig):
         self.cluster = config.cluster_name
-        self._access = Access(config.region, config.ec2_endpoint_url)
+        self._clients = Clients(Access(config.region, config.ec2_endpoint_url))
         self._ec2 = EC2(
             cluster=self.cluster,
             region=config.region,
@@ -41,8 +39,7 @@ class Cloud:
 
     def inventory(self) -> Inventory:
         """Everything of the cluster that costs something while nobody uses it: five calls."""
-        # Once an hour: what is loaded for it is not kept.
-        listing = Listing(self.cluster, Clients(self._access).ec2)
+        listing = Listing(self.cluster, self._clients.ec2)
         return Inventory(
             self.cluster,
             machines=listing.machines(),
@@ -66,7 +63,6 @@ class Cloud:
         else:
             raise ValueError(f"{thing.id} is nothing that a sweep removes")
 
-    @cached_property
+    @property
     def _removal(self) -> Removal:
-        clients = Clients(self._access)
-        return Removal(self.cluster, clients.ec2, clients.iam)
+        return Removal(self.cluster, self._clients.ec2, self._clients.iam)

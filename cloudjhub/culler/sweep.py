@@ -119,7 +119,7 @@ class Sweeper:
         self._complaints.pop("machines", None)
         found = self._decided(machines, known, config, cloud.cluster)
         if not dry:
-            found = await self._done(found, lambda each: self._do(each, cloud))
+            found = await self._done(found, lambda each: self._do(each, cloud), _STOPS_AT_ONCE)
         return replace(report, machines=tuple(found))
 
     def _decided(
@@ -188,18 +188,22 @@ class Sweeper:
         seconds = self._leftovers.look(things, self._clock())
         findings = [_listed(each, seconds[each.thing.id], config) for each in found]
         if not dry:
+            # One after another: EC2 takes few of these a second, and none of it is urgent.
             findings = await self._done(
-                findings, lambda each: asyncio.to_thread(_removed, cloud, things[each.id])
+                findings, lambda each: asyncio.to_thread(_removed, cloud, things[each.id]), 1
             )
         return replace(report, leftovers=tuple(findings))
 
     # -- doing and saying
 
     async def _done(
-        self, findings: Iterable[Finding], do: Callable[[Finding], Awaitable[str]]
+        self,
+        findings: Iterable[Finding],
+        do: Callable[[Finding], Awaitable[str]],
+        at_once: int,
     ) -> list[Finding]:
-        """All of it side by side; each finding with what came of it."""
-        gate = asyncio.Semaphore(_STOPS_AT_ONCE)
+        """All of it, so many at once; each finding with what came of it."""
+        gate = asyncio.Semaphore(at_once)
         return list(await asyncio.gather(*(self._tried(each, do, gate) for each in findings)))
 
     async def _tried(
