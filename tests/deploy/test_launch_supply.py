@@ -23,6 +23,9 @@ def test_the_hub_gets_them_and_its_role_every_subnet(
         "MAX_MACHINES": "40",
         "WHEN_FULL": "refuse",
         "MOVE_HOMES": "always",
+        "KEEP_HOURS": "3",
+        "MAX_AGE_HOURS": "48",
+        "SWEEP": "remove",
     }
     assert run(account, "large", **said) == 0
     assert what_exists(account, "large") == ONE_CLUSTER
@@ -31,6 +34,8 @@ def test_the_hub_gets_them_and_its_role_every_subnet(
     assert machines.config["POOL"] == POOL
     keys = ("MAX_MACHINES", "WHEN_FULL", "MOVE_HOMES", "POOL_STATE")
     assert [machines.config[key] for key in keys] == [40, "refuse", "always", "running"]
+    idle = ("IDLE_ACTION", "KEEP_HOURS", "MAX_AGE_HOURS", "SWEEP")
+    assert [machines.config[key] for key in idle] == ["stop", 3, 48, "remove"]
     name = "cloudjhub-large-manager"
     iam = account.client("iam")
     policy = iam.get_role_policy(RoleName=name, PolicyName=name)["PolicyDocument"]
