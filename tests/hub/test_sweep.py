@@ -7,6 +7,7 @@ import pytest_asyncio
 from hub.sweeping import (
     Sweeping,
     behind_its_back,
+    hibernated,
     press_start,
     printed_sweep,
     ready,
@@ -204,6 +205,35 @@ async def test_the_hubs_own_service_sweeps_and_says_so(sweeping):
     page = await (await site.user("admin")).page("/services/culler/")
     row = page[page.index('id="deeds"') :]
     assert stray in row and "student10" in row and "done" in row
+
+
+async def test_a_long_sleep_is_renewed_and_the_same_server_wakes_up(sweeping):
+    sweep = sweeping()
+    site = sweep.site
+    person = await site.user("student11")
+    with site.config(IDLE_ACTION="hibernate"):
+        await person.start_server()
+    machine = (await site.the_machine("student11"))["InstanceId"]
+    before = set(site.notebooks(machine))
+    await hibernated(site, "student11")
+    assert [report.machines for report in await sweep.rounds(3)] == [()] * 3
+
+    sweep.ahead_seconds += 56 * 86400
+    (report,) = await sweep.rounds(1)
+    assert [(each.id, each.step, each.outcome) for each in report.machines] == [
+        (machine, "wake", "done")
+    ]
+    await running(site, "student11")
+    *others, last = await sweep.rounds(4)
+    assert {each.step for report in others for each in report.machines} == {""}
+    assert [(each.id, each.step, each.outcome) for each in last.machines] == [
+        (machine, "hibernate", "done")
+    ]
+    await site.machine_stopped("student11")
+    reason = (await site.the_machine("student11"))["StateReason"]["Code"]
+    assert reason == "Client.UserInitiatedHibernate"
+    await person.start_server()
+    assert set(site.notebooks(machine)) == before
 
 
 async def test_strangers_may_neither_ask_nor_stop(no_faults):
