@@ -144,6 +144,8 @@ class Before:
     postgresql: bool = False
     #: of a new AMI, in pip's format; None where nobody has noted them
     packages: str | None = None
+    #: why machines of that AMI would not hibernate although they are to
+    awake: tuple[Finding, ...] = ()
     url: str = ""
     new_url: str = ""
     github: bool = False
@@ -201,7 +203,8 @@ class Before:
             return [f"- The worker AMI is {old} already."]
         new = self.wanted.worker_ami or "one that is made now, on a machine that then ends"
         what = self._packages() if self.wanted.rebuild else _LOOKED_AT
-        return [f"- The worker AMI {old} becomes {new}.", what, *self._machines()]
+        awake = [f"  note: {each.where}: {each.what}" for each in self.awake]
+        return [f"- The worker AMI {old} becomes {new}.", what, *awake, *self._machines()]
 
     def _packages(self) -> str:
         """Their names; an address may hold a password, which is not for the screen."""
@@ -256,6 +259,7 @@ def look(
         server_config=config,
         hub_config=provision.hub_config(session) if wanted.software else "current",
         postgresql=wanted.software and provision.has_postgresql(session),
+        awake=tuple(upgrade_steps.awake(at, found, wanted, config)),
         packages=upgrade_steps.packages_text(options, session) if wanted.rebuild else None,
         url=change_https.url_now(session) if wanted.https else "",
         new_url=public_url(wanted.https, address) if wanted.https else "",

@@ -12,9 +12,12 @@ from typing import Any
 from cloudjhub import remote
 from cloudjhub.account import access, images, machines
 from cloudjhub.account.images import MachineImage
-from cloudjhub.account.inventory import MachineFound
+from cloudjhub.account.inventory import Inventory, MachineFound
 from cloudjhub.account.machines import Machine
+from cloudjhub.account.types import instance_types
 from cloudjhub.deploy import login_names, manager_plan, sources, upgrade_reach
+from cloudjhub.deploy.checks import hibernation
+from cloudjhub.deploy.checks.hibernation import Sleepers
 from cloudjhub.deploy.desk import DONE, Desk, complain, say, wait_until
 from cloudjhub.deploy.findings import Finding, Refused
 from cloudjhub.deploy.provision import upgrade as provision
@@ -161,6 +164,19 @@ def _allow(at: Desk, image_id: str, config: dict[str, Any]) -> None:
 
 
 # -- the AMI
+
+
+def awake(at: Desk, found: Inventory, wanted: Wanted, config: dict[str, Any]) -> list[Finding]:
+    """What a launch's check would say of the AMI and the machines made from it."""
+    if config.get("IDLE_ACTION") != "hibernate" or not (wanted.worker_ami or wanted.rebuild):
+        return []
+    base = found.manager.image_id if found.manager else ""
+    image = images.image(at.clients.ec2, wanted.worker_ami or base)
+    names = tuple(listed(config["WORKER_INSTANCE_TYPE"]))
+    known = instance_types(at.clients.ec2, names)
+    made_of = Sleepers(names, known, image, config.get("WORKER_EBS_SIZE", 8))
+    of_image = [] if wanted.worker_ami else hibernation.ami(image, "BASE_AMI")
+    return [*hibernation.types(made_of), *hibernation.disk(made_of), *of_image]
 
 
 def packages_text(options: argparse.Namespace, session: remote.Session) -> str | None:

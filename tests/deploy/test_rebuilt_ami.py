@@ -50,3 +50,17 @@ def test_a_new_ami_is_made_as_the_cluster_is(operator: Operator, monkeypatch, tm
     assert provision.requirements(operator.manager) == "scipy\n"
     other.write_bytes(b"caf\xe9")
     assert operator.upgrade(*words)[0] == 2
+
+
+@pytest.mark.slow
+def test_what_keeps_machines_of_a_new_ami_awake_is_said(operator: Operator, manager):
+    made = with_cluster(operator, [])
+    use_ami(operator, IDLE_ACTION="hibernate", WORKER_INSTANCE_TYPE="t3.large", WORKER_EBS_SIZE=12)
+    _, out, _ = operator.upgrade("--rebuild-worker")
+    assert "note: WORKER_EBS_SIZE 12: " in out and "t3.large another 8 GiB" in out
+    assert "note: BASE_AMI " in out
+    _, out, _ = operator.upgrade("--worker-ami", made.ids["image"])
+    assert "note: BASE_AMI " not in out
+    use_ami(operator, IDLE_ACTION="stop")
+    _, out, _ = operator.upgrade("--rebuild-worker")
+    assert "worker AMI" in out and "note: WORKER_EBS_SIZE" not in out

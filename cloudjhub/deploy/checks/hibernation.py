@@ -5,6 +5,8 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/hibernating-prerequisites.ht
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cloudjhub.account.images import MachineImage
 from cloudjhub.account.types import InstanceType
@@ -18,10 +20,26 @@ _STOP = "say --idle_action stop"
 _SERIAL = re.compile(r"-(\d{8})(\.\d+)?$")
 
 
+@dataclass(frozen=True)
+class Sleepers:
+    """What machines that are to hibernate are made of. ``image`` None: not known."""
+
+    types: tuple[str, ...]  # the best first
+    known: Mapping[str, InstanceType]
+    image: MachineImage | None
+    root_gib: int
+
+
 def check(world: World) -> list[Finding]:
     settings = world.settings
+    custom = settings.custom_worker_ami
+    source = world.custom_image if custom else world.base_image
     if settings.idle_action == "hibernate":
-        return [*_types(world), *_disk(world), *_image(world)]
+        made_of = Sleepers(
+            settings.worker_instance_types, world.types, source, settings.root_disk_gib
+        )
+        key = "CUSTOM_WORKER_AMI" if custom else "BASE_AMI"
+        return [*types(made_of), *disk(made_of), *ami(source, key)]
     if settings.pool_state == "hibernated":
         what = "no machine can hibernate with IDLE_ACTION stop."
         remedy = "Say --idle_action hibernate, or --pool_state stopped."
@@ -29,18 +47,14 @@ def check(world: World) -> list[Finding]:
     return []
 
 
-# -- types
-
-
-def _types(world: World) -> list[Finding]:
+def types(made_of: Sleepers) -> list[Finding]:
     """The first is what users get. Another stands in for it, and is stopped if it cannot sleep."""
-    first, *others = world.settings.worker_instance_types
     found = []
-    for name in (first, *others):
-        kind = world.types.get(name)
+    for name in made_of.types:
+        kind = made_of.known.get(name)
         why = _why_not(kind) if kind else ""
         where = f"WORKER_INSTANCE_TYPE {name}"
-        if why and name == first:
+        if why and name == made_of.types[0]:
             remedy = f"Choose another type, such as t3.medium, or {_STOP}."
             found.append(Finding(why, where, remedy))
         elif why:
@@ -61,41 +75,29 @@ def _memory_gib(kind: InstanceType) -> float:
     return kind.memory_mib / 1024
 
 
-# -- the disk
-
-
-def _disk(world: World) -> list[Finding]:
+def disk(made_of: Sleepers) -> list[Finding]:
     """The memory is written to the root disk, beside all that is there."""
-    settings = world.settings
-    known = [world.types.get(name) for name in settings.worker_instance_types]
+    known = [made_of.known.get(name) for name in made_of.types]
     kinds = [kind for kind in known if kind and not _why_not(kind)]
-    image = _source(world)
+    image = made_of.image
     if image is None or not kinds:
         return []
     largest = max(kinds, key=_memory_gib)
     needed = image.root_gib + math.ceil(_memory_gib(largest))
-    if settings.root_disk_gib >= needed:
+    if made_of.root_gib >= needed:
         return []
     what = (
         f"the AMI takes {image.root_gib} GiB and the memory of a {largest.name} another "
         f"{_memory_gib(largest):g} GiB; without room for both it shuts down instead of hibernating."
     )
     remedy = f"Say --worker_ebs_size {needed}, or more."
-    return [Finding(what, f"WORKER_EBS_SIZE {settings.root_disk_gib}", remedy)]
+    return [Finding(what, f"WORKER_EBS_SIZE {made_of.root_gib}", remedy)]
 
 
-def _source(world: World) -> MachineImage | None:
-    return world.custom_image if world.settings.custom_worker_ami else world.base_image
-
-
-# -- the AMI
-
-
-def _image(world: World) -> list[Finding]:
-    image = _source(world)
+def ami(image: MachineImage | None, key: str) -> list[Finding]:
+    """``key``: of the setting that names it."""
     if image is None:
         return []
-    key = "CUSTOM_WORKER_AMI" if world.settings.custom_worker_ami else "BASE_AMI"
     where, other = f"{key} {image.id}", f"Use an AMI of {UBUNTU_22_04.title}, or {_STOP}."
     distribution = distributions.of_image(image.name)
     if distribution is None:
