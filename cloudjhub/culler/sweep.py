@@ -78,22 +78,26 @@ class Sweeper:
         self._woken: dict[str, float] = {}
         self._said: set[str] = set()
         self._complaints: dict[str, str] = {}
-        self._report = SweepReport(utc_now())
+        self._report = SweepReport(now())
 
     async def round(self, *, dry: bool = False) -> SweepReport:
         """One look at everything and what follows from it; ``dry``: what would follow."""
         report = replace(self._report, at=self._now(), unreadable="", machines=())
         try:
-            config = self._config()
-            report = replace(report, mode=config.sweep)
-            cloud = await self._clients(config)
+            report = await self._with_machines(report, dry)
+            self._complaints.pop("machines", None)
         except Exception as error:
             self._strays.interrupted()
-            self._report = replace(report, unreadable=self._complain("machines", error))
-            return self._report
-        report = await self._with_machines(report, config, cloud, dry)
+            report = replace(report, unreadable=self._complain("machines", error))
         if dry or self._leftovers_are_due(report):
-            report = await self._with_leftovers(report, config, cloud, dry)
+            report = replace(report, leftovers_at=report.at, leftovers=(), leftovers_unreadable="")
+            try:
+                report = await self._with_leftovers(report, dry)
+                self._complaints.pop("leftovers", None)
+            except Exception as error:
+                self._leftovers.interrupted()
+                unreadable = self._complain("leftovers", error)
+                report = replace(report, leftovers_unreadable=unreadable)
         self._tell(report.findings)
         self._report = _with_deeds(report)
         return self._report
@@ -106,21 +110,17 @@ class Sweeper:
 
     # -- machines
 
-    async def _with_machines(
-        self, report: SweepReport, config: ClusterConfig, cloud: Cloud, dry: bool
-    ) -> SweepReport:
-        try:
-            # The hub after EC2: who began to start meanwhile is seen by it.
-            machines = await asyncio.to_thread(cloud.machines)
-            known = await self._hub_knows()
-        except Exception as error:
-            self._strays.interrupted()
-            return replace(report, unreadable=self._complain("machines", error))
-        self._complaints.pop("machines", None)
+    async def _with_machines(self, report: SweepReport, dry: bool) -> SweepReport:
+        """Raises what made it impossible to read everything."""
+        config = self._config()
+        cloud = await self._clients(config)
+        # The hub after EC2: who began to start meanwhile is seen by it.
+        machines = await asyncio.to_thread(cloud.machines)
+        known = await self._hub_knows()
         found = self._decided(machines, known, config, cloud.cluster)
         if not dry:
             found = await self._done(found, lambda each: self._do(each, cloud), _STOPS_AT_ONCE)
-        return replace(report, machines=tuple(found))
+        return replace(report, mode=config.sweep, machines=tuple(found))
 
     def _decided(
         self, machines: Sequence[Instance], known: HubKnows, config: ClusterConfig, cluster: str
@@ -169,18 +169,12 @@ class Sweeper:
         age = (report.at - report.leftovers_at).total_seconds()
         return age >= _LEFTOVERS_EVERY_SECONDS
 
-    async def _with_leftovers(
-        self, report: SweepReport, config: ClusterConfig, cloud: Cloud, dry: bool
-    ) -> SweepReport:
-        report = replace(report, leftovers_at=report.at, leftovers_unreadable="")
-        try:
-            inventory = await asyncio.to_thread(cloud.inventory)
-            known = await self._hub_knows("?users=1")
-        except Exception as error:
-            self._leftovers.interrupted()
-            return replace(report, leftovers_unreadable=self._complain("leftovers", error))
-        self._complaints.pop("leftovers", None)
-        users = {tag_value(name) for name in known.users or ()}
+    async def _with_leftovers(self, report: SweepReport, dry: bool) -> SweepReport:
+        """Raises what made it impossible to read everything."""
+        config = self._config()
+        cloud = await self._clients(config)
+        inventory = await asyncio.to_thread(cloud.inventory)
+        users = await self._users()
         found = leftovers(
             inventory, users.__contains__, spare_seconds=config.spare_seconds, now=report.at
         )
@@ -192,7 +186,14 @@ class Sweeper:
             findings = await self._done(
                 findings, lambda each: asyncio.to_thread(_removed, cloud, things[each.id]), 1
             )
-        return replace(report, leftovers=tuple(findings))
+        return replace(report, mode=config.sweep, leftovers=tuple(findings))
+
+    async def _users(self) -> set[str]:
+        """Everybody whom the hub knows, as values of a tag."""
+        known = await self._hub_knows("?users=1")
+        if known.users is None:
+            raise Unreadable("The hub did not name its users.")
+        return {tag_value(name) for name in known.users}
 
     # -- doing and saying
 

@@ -30,6 +30,7 @@ class SweptWorld:
         self.listed: list[Instance] = []
         self.found = Inventory("class")
         self.servers: list[dict] = []
+        self.users: list[str] | None = ["ada", "bob"]
         self.done: list[tuple] = []
         self.failures: dict[str, Exception] = {}
         self.status = 200
@@ -89,5 +90,5 @@ class SweptWorld:
         if method == "POST":
             self.done.append((path.split("/")[-2], body))
             return self.stop_answer
-        users = ["ada", "bob"] if path.endswith("?users=1") else None
+        users = self.users if path.endswith("?users=1") else None
         return self.status, {"servers": self.servers, "users": users}

@@ -44,7 +44,7 @@ async def test_leftovers_that_could_not_all_be_read_are_left_alone_and_machines_
     await world.round()
     world.failures["inventory"] = NotPermitted("No.", action="DescribeAddresses")
     report = await world.round(after=3600)
-    assert "DescribeAddresses" in report.leftovers_unreadable
+    assert "DescribeAddresses" in report.leftovers_unreadable and not report.leftovers
     assert [done[0] for done in world.done] == ["i-ada"]
     world.failures.clear()
     world.listed.clear()
@@ -80,3 +80,18 @@ async def test_what_cannot_be_removed_is_said_and_the_rest_goes():
     report = await world.round(after=3600)
     assert "DeleteVolume" in report.leftovers[0].outcome
     assert report.counts() == {("volume", "remove", "refused"): 1}
+
+
+async def test_homes_of_everybody_are_not_listed_by_a_hub_that_names_no_users():
+    world = SweptWorld()
+    tags = {"cloudjhub:user": "ada", "cloudjhub:server": ""}
+    old = world.now - timedelta(days=9)
+    world.found = Inventory("class", disks=(disk(tags, created_at=old),))
+    world.users = None
+    report = await world.round()
+    assert report.leftovers_unreadable and not report.leftovers
+    world.users = ["bob"]
+    report = await world.round(after=3600)
+    assert [each.whose for each in report.leftovers] == ["ada"]
+    world.users = ["ada", "bob"]
+    assert not (await world.round(after=3600)).leftovers
