@@ -9,13 +9,14 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import readme_block
 from bench import markdown_table, table
 from cost_class import HOUR, WEEK, Habits, Person, people
 from cost_life import Life, live
 from cost_rules import NeverRule, OurRule, Rule, TabRule
+from side_by_side import user_count
 
 from cloudjhub.deploy import prices
 from cloudjhub.idle_config import IdleConfig
@@ -24,6 +25,7 @@ from cloudjhub.idle_config import IdleConfig
 _LEAST_BILLED_SECONDS = 60.0
 # While memory is written to a gp3 disk a machine is paid for, and that takes 125 MiB a second.
 _WRITTEN_MIB_SECOND = 125.0
+_HABITS = tuple(field.name for field in fields(Habits))
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Plan:
     users: int
     seed: int
     timeout_seconds: int
+    max_age_hours: int
     habits: Habits
     instance_type: str
     memory_gib: float
@@ -44,7 +47,7 @@ class Plan:
     def rules(self) -> tuple[Rule, ...]:
         """What is compared, besides no more than the work."""
         seconds = self.timeout_seconds
-        own = {"JUPYTER_NOTEBOOK_TIMEOUT": seconds}
+        own = {"JUPYTER_NOTEBOOK_TIMEOUT": seconds, "MAX_AGE_HOURS": self.max_age_hours}
         return (
             NeverRule(),
             TabRule("the original's rule: a tab counts", False, seconds),
@@ -122,7 +125,7 @@ def _priced(
 # What is printed ------------------------------------------------------------------------------
 
 HEAD = ("", "machine hours", "of always on", "machines", "disks", "USD a week")
-HEAD += ("stops", "wrong stops", "jobs lost", "kernels ended")
+HEAD += ("stops", "wrong stops", "jobs lost", "of them end kernels")
 
 
 def rows(found: Sequence[Bill], plan: Plan) -> list[Sequence[object]]:
@@ -172,33 +175,39 @@ def parser() -> argparse.ArgumentParser:
     """The arguments."""
     command = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add = command.add_argument
-    usual = Habits()
-    add("--users", type=int, default=100, metavar="N", help="how many (100)")
+    add("--users", type=user_count, default=100, metavar="N", help="how many (100)")
     add("--seed", type=int, default=1, metavar="N", help="another week of the same kind (1)")
     add("--timeout-minutes", type=float, default=60.0, metavar="N", help="idle for so long (60)")
     add(
-        "--forgotten-tabs",
-        type=float,
-        default=usual.forgotten_tabs,
-        metavar="SHARE",
-        help=f"of visits that end with an open tab ({usual.forgotten_tabs})",
+        "--max-age-hours",
+        type=int,
+        default=0,
+        metavar="N",
+        help="ours stops machines after so many hours, whatever they do (0: never)",
     )
     add(
-        "--keep",
-        type=float,
-        default=usual.keep,
-        metavar="SHARE",
-        help="of jobs that nobody can see working, whose owners have the machine kept "
-        f"({usual.keep})",
+        "--habit",
+        type=_habit,
+        action="append",
+        default=[],
+        metavar="NAME=SHARE",
+        help=f"a share of cost_class.Habits that is another, may be repeated: {', '.join(_HABITS)}",
     )
-    add("--instance-type", default="t3.medium", metavar="TYPE", help="(t3.medium)")
+    add("--instance-type", default="t3.medium", metavar="TYPE", help="EC2's name (t3.medium)")
     add("--memory-gib", type=float, default=4.0, metavar="N", help="of that type (4)")
-    add("--region", default="us-east-1", help="(us-east-1)")
+    add("--region", default="us-east-1", help="whose prices count (us-east-1)")
     add("--root-gib", type=int, default=8, metavar="N", help="disk of a machine (8)")
     add("--home-gib", type=int, default=4, metavar="N", help="disk of a home (4)")
     add("--markdown", action="store_true", help="print the table for a README")
     add("--readme", action="store_true", help="put the table into this folder's README.md")
     return command
+
+
+def _habit(text: str) -> tuple[str, float]:
+    name, _, share = text.partition("=")
+    if name not in _HABITS or not share:
+        raise argparse.ArgumentTypeError(f"say NAME=SHARE, NAME one of {', '.join(_HABITS)}")
+    return name, float(share)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -208,7 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         users=given.users,
         seed=given.seed,
         timeout_seconds=round(60 * given.timeout_minutes),
-        habits=Habits(forgotten_tabs=given.forgotten_tabs, keep=given.keep),
+        max_age_hours=given.max_age_hours,
+        habits=Habits(**dict(given.habit)),
         instance_type=given.instance_type,
         memory_gib=given.memory_gib,
         region=given.region,

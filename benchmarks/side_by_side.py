@@ -77,7 +77,7 @@ def command_line(
     """The arguments of all: a module's docstring, what its users are, which ways it knows."""
     command = argparse.ArgumentParser(description=(text or "").split("\n")[0])
     add = command.add_argument
-    add("--users", type=_users, default=30, metavar="N", help=f"{users} (30)")
+    add("--users", type=user_count, default=30, metavar="N", help=f"{users} (30)")
     add(
         "--ways",
         type=_Ways(ways),
@@ -96,7 +96,8 @@ def command_line(
     return command
 
 
-def _users(text: str) -> int:
+def user_count(text: str) -> int:
+    """An argument: how many people."""
     if not text.isdecimal() or not 1 <= int(text) <= 4000:
         raise argparse.ArgumentTypeError("name 1 to 4000")
     return int(text)

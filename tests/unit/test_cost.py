@@ -108,7 +108,12 @@ def test_hours_become_dollars(cost, capsys):
     hours = [float(bill["machine hours"].replace(",", "")) for bill in bills.values()]
     assert hours[5] < hours[3] < hours[0] <= 3 * 168
     assert tabs["wrong stops"] != "0" == stopped["wrong stops"] == hibernated["wrong stops"]
-    assert stopped["kernels ended"] == stopped["stops"] != "0" == hibernated["kernels ended"]
+    assert (
+        stopped["of them end kernels"]
+        == stopped["stops"]
+        != "0"
+        == hibernated["of them end kernels"]
+    )
     # t3.medium in us-east-1: 0.0416 an hour; 12 GiB of disks for each at 0.08 a month.
     assert float(always["machines"]) == pytest.approx(hours[0] * 0.0416, abs=0.03)
     assert float(ideal["disks"]) == pytest.approx(3 * 12 * 0.08 * 168 / 730, abs=0.01)
