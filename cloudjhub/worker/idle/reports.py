@@ -30,6 +30,7 @@ class Reports:
         said = os.environ.get("CLOUDJHUB_WORK_REPORT_SECONDS")
         self._interval = float(said or WORK_REPORT_SECONDS)
         self._told = self._told_at = 0.0
+        self._underway = False
         self._telling = None
         app.notify_activity = self.tell
 
@@ -47,12 +48,16 @@ class Reports:
 
     async def tell(self):
         """Tell the hub if it is time to. Raises what ``notify_activity`` raises."""
-        activity = self._web_app.last_activity().timestamp()
-        if is_due(activity, self._told, self._told_at, time.time(), self.interval()):
-            began = time.time()
+        activity, now = self._web_app.last_activity().timestamp(), time.time()
+        if self._underway or not is_due(activity, self._told, self._told_at, now, self.interval()):
+            return
+        self._underway = True
+        try:
             await self._tell()
-            self._told, self._told_at = activity, began
-            self._hub.heard = time.time()
+        finally:
+            self._underway = False
+        self._told, self._told_at = activity, now
+        self._hub.heard = time.time()
 
     async def _try(self):
         try:
