@@ -36,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(
         format="[%(levelname)1.1s %(asctime)s culler] %(message)s", level=logging.INFO
     )
-    # The hub looks at the page once a minute.
-    logging.getLogger("tornado.access").setLevel(logging.WARNING)
+    # The hub looks at the page once a minute; boto3 says where it found its credentials.
+    for name in ("tornado.access", "botocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     if dry:
         asyncio.run(print_sweep())
         return

@@ -4,7 +4,6 @@ A hub that was away heard of nobody's work. Were its old times of last activity 
 it is back, everybody would be stopped at once.
 """
 
-import contextlib
 import json
 import logging
 from datetime import datetime, timedelta
@@ -38,7 +37,7 @@ class Ledger:
         now = moment.timestamp()
         if now - self.read_until > self._pace.hole_seconds:
             self.holes.append((self.read_until, now))
-            log.info("The hub could not be read since %s", _text(self.read_until))
+            log.info("Idle time counts from now on; the hub was read last %s", self._last())
         self.holes = [hole for hole in self.holes if hole[1] > now - _KEPT_SECONDS][-_MOST_HOLES:]
         self.read_until = now
         self._save()
@@ -55,6 +54,11 @@ class Ledger:
     def settled_at(self) -> float:
         """Unix seconds from which on what happened in the last hole is known."""
         return self.holes[-1][1] + self._pace.settle_seconds if self.holes else 0.0
+
+    def _last(self) -> str:
+        if not self.read_until:
+            return "never"
+        return f"at {datetime.fromtimestamp(self.read_until):%Y-%m-%d %H:%M:%S}"
 
     def _load(self) -> None:
         try:
@@ -80,11 +84,3 @@ class Ledger:
                     error,
                 )
             self._complaint = str(error)
-
-
-def _text(seconds: float) -> str:
-    with contextlib.suppress(OverflowError, ValueError, OSError):
-        return (
-            f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}" if seconds else "the beginning"
-        )
-    return str(seconds)

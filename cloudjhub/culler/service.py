@@ -28,6 +28,9 @@ def service() -> dict[str, Any]:
         "command": COMMAND,
         "url": f"http://127.0.0.1:{_free_port()}",
         "environment": environment,
+        # A hub ends if a service's page does not come up, which on a busy computer takes a while
+        # (seconds; default 30).
+        "timeout": 180,
         # A part of the hub, which need not ask whether it may know who is there.
         "oauth_no_confirm": True,
     }

@@ -15,6 +15,8 @@ SITE = {"more_config": f"{BRISK}\nc.JupyterHub.last_activity_interval = 1\n"}
 async def test_what_passes_through_is_no_activity_and_lost_routes_come_back(site):
     people = [await site.user(name) for name in ("student01", "student02")]
     await asyncio.gather(*(person.start_server() for person in people))
+    # At the end of its start the hub looks at the routes once more, but not at the times.
+    await site.until("the hub to be up", lambda: "JupyterHub is now running" in site.hub_log())
     known = (await site.server("student01"))["last_activity"]
 
     async def seen_by_proxy():
