@@ -125,7 +125,7 @@ def _priced(
 # What is printed ------------------------------------------------------------------------------
 
 HEAD = ("", "machine hours", "of always on", "machines", "disks", "USD a week")
-HEAD += ("stops", "wrong stops", "jobs lost", "of them end kernels")
+HEAD += ("stops", "wrong stops", "stops that end kernels", "jobs lost")
 
 
 def rows(found: Sequence[Bill], plan: Plan) -> list[Sequence[object]]:
@@ -144,8 +144,8 @@ def _row(bill: Bill, always: Bill, survives: bool) -> Sequence[object]:
         f"{bill.usd:,.2f}",
         bill.stops,
         bill.wrong,
-        sum(bill.lost.values()),
         0 if survives else bill.stops,
+        sum(bill.lost.values()),
     )
 
 

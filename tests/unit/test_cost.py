@@ -109,10 +109,10 @@ def test_hours_become_dollars(cost, capsys):
     assert hours[5] < hours[3] < hours[0] <= 3 * 168
     assert tabs["wrong stops"] != "0" == stopped["wrong stops"] == hibernated["wrong stops"]
     assert (
-        stopped["of them end kernels"]
+        stopped["stops that end kernels"]
         == stopped["stops"]
         != "0"
-        == hibernated["of them end kernels"]
+        == hibernated["stops that end kernels"]
     )
     # t3.medium in us-east-1: 0.0416 an hour; 12 GiB of disks for each at 0.08 a month.
     assert float(always["machines"]) == pytest.approx(hours[0] * 0.0416, abs=0.03)
