@@ -97,6 +97,12 @@ class Guest:
 
     # -- what happens inside -------------------------------------------------------------------
 
+    def met(self, connection: Connection) -> None:
+        """Somebody has connected, perhaps just before it went off."""
+        self.connections.add(connection)
+        if not self._ports:
+            asyncio.get_running_loop().call_soon(connection.abort)
+
     def when_awake(self, work: Callable[[], None]) -> None:
         """Now, or when the machine goes on."""
         if self._asleep is None:

@@ -25,7 +25,7 @@ class Answering(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._guest.connections.add(transport)
+        self._guest.met(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._guest.connections.discard(self._transport)

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Protocol
 
 
@@ -26,6 +25,7 @@ class Port:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._serve = serve
         self._server: Server | None = None
+        self._copy: socket.socket | None = None
         self._starting: asyncio.Task[None] | None = None
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.setblocking(False)
@@ -42,12 +42,17 @@ class Port:
 
     def pause(self) -> None:
         """Accepts and says nothing."""
-        asyncio.get_running_loop().remove_reader(self._socket)
-        if self._starting:
-            self._starting.cancel()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
         if self._server:
             self._server.close()
-        self._starting = self._server = None
+        elif self._starting and self._copy:
+            self._starting.cancel()
+            # A server that is cancelled at its last step listens already. The loop would keep its
+            # entry, and never hear the next socket that gets this one's number.
+            loop.remove_reader(self._copy)
+            self._copy.close()
+        self._starting = self._server = self._copy = None
 
     def close(self) -> None:
         """Refuses connections from now on."""
@@ -57,14 +62,14 @@ class Port:
     def _knocked(self) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
-        self._starting = loop.create_task(self._start())
+        # Which the server closes when it is paused; ours goes on listening.
+        self._copy = self._socket.dup()
+        self._starting = loop.create_task(self._start(self._copy))
 
-    async def _start(self) -> None:
-        # A copy, which the server closes when it is paused; ours goes on listening.
-        copy = self._socket.dup()
+    async def _start(self, copy: socket.socket) -> None:
         try:
             self._server = await self._serve(copy)
-        except BaseException:
-            with suppress(OSError):
-                copy.close()
+        except Exception:
+            self._copy = None
+            copy.close()
             raise

@@ -61,7 +61,7 @@ class Login(asyncssh.SSHServer):
 
     def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
         self._connection = connection
-        self._guest.connections.add(connection)
+        self._guest.met(connection)
         self._guest.memory.contacts += 1
 
     def connection_lost(self, error: Exception | None) -> None:
