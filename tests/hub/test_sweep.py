@@ -121,6 +121,7 @@ async def test_machines_of_deleted_users_and_lost_tags_are_stopped_and_spares_ar
     assert (await site.api("DELETE", "/users/student06"))[0] == 204
     await site.until("the hub to let go of it", lambda: stopped(site, of_gone))
     await asyncio.to_thread(site.boto().start_instances, InstanceIds=[of_gone])
+    await running(site, "student06")
     tags = [{"Key": "cloudjhub:user"}, {"Key": "cloudjhub:server"}]
     await asyncio.to_thread(site.boto().delete_tags, Resources=[of_lost], Tags=tags)
     with site.config(POOL=1):
@@ -201,10 +202,15 @@ async def test_the_hubs_own_service_sweeps_and_says_so(sweeping):
     await site.until("the service to find it", lambda: found in site.hub_log())
     with site.config(SWEEP_GRACE_SECONDS=10):
         await site.machine_stopped("student10")
-    assert f"{found} -> stop: done" in site.hub_log()
-    page = await (await site.user("admin")).page("/services/culler/")
-    row = page[page.index('id="deeds"') :]
-    assert stray in row and "student10" in row and "done" in row
+    await site.until("the log to say so", lambda: f"{found} -> stop: done" in site.hub_log())
+    admin = await site.user("admin")
+
+    async def shown():
+        page = await admin.page("/services/culler/")
+        rows = page[page.index('id="deeds"') :].split("<tr>")
+        return [row for row in rows if stray in row and "student10" in row and "done" in row]
+
+    await site.until("the page to show it", shown)
 
 
 async def test_a_long_sleep_is_renewed_and_the_same_server_wakes_up(sweeping):
