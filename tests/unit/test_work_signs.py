@@ -1,6 +1,5 @@
-"""How signs of work are found on a machine, and what users and the hub are told of them."""
+"""How signs of work are found on a machine."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -11,22 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cloudjhub.worker.idle import acts, gpu, reports
-from cloudjhub.worker.idle.forecast import forecast
-from cloudjhub.worker.idle.hub import Hub, Terms, terms_from
+from cloudjhub.worker.idle import acts, gpu
 from cloudjhub.worker.idle.processes import Processes
-from cloudjhub.worker.idle.work import Seen, Work
-
-TERMS = {
-    "timeout_seconds": 3600,
-    "action": "stop",
-    "keep_seconds": 7200,
-    "max_age_seconds": 0,
-    "quiet_until": None,
-    "busy_cpu_percent": 50,
-    "busy_gpu_percent": 10,
-    "busy_minutes": 5,
-}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +56,53 @@ BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 )
 def test_who_opens_a_page_is_there(method, accepts, status, visit):
     assert acts.is_visit(method, accepts, status) is visit
+
+
+class _Contents:
+    """A contents manager as far as it calls whoever wants to know what was saved."""
+
+    def register_post_save_hook(self, hook):
+        self.saved = hook
+
+
+def test_visits_and_saves_are_activities_of_the_server(monkeypatch):
+    from jupyter_server.base.handlers import APIHandler
+
+    monkeypatch.setattr(APIHandler, "update_api_activity", _count)
+    logged, contents = [], _Contents()
+    settings = {"log_function": logged.append, "contents_manager": contents}
+    acts.only_acts_count(settings)
+    for path, method, counts in [
+        ("/user/ada/api/kernels", "GET", 0),
+        ("/user/ada/lab/api/workspaces/default", "PUT", 0),
+        ("/user/ada/api/contents/a.ipynb", "PUT", 1),
+    ]:
+        handler = _handler(method, path)
+        APIHandler.update_api_activity(handler)
+        assert handler.counted == counts
+    for accepts, known in [("*/*", "ada"), (BROWSER, None)]:
+        settings["log_function"](_handler("GET", "/user/ada/lab", accepts, known))
+    assert len(logged) == 2 and acts.VISIT_KEY not in settings
+    settings["log_function"](_handler("GET", "/user/ada/lab", BROWSER))
+    assert settings.pop(acts.VISIT_KEY)
+    contents.saved(os_path="a.ipynb", model={}, contents_manager=contents)
+    assert settings[acts.VISIT_KEY]
+
+
+def _count(handler):
+    handler.counted += 1
+
+
+def _handler(method, path, accepts="*/*", known="ada"):
+    """A request that was answered with 200."""
+    return SimpleNamespace(
+        request=SimpleNamespace(method=method, path=path, headers={"Accept": accepts}),
+        base_url="/user/ada/",
+        get_query_argument=lambda name, default: default,
+        get_status=lambda: 200,
+        counted=0,
+        _jupyter_current_user=known,
+    )
 
 
 @pytest.fixture
@@ -198,105 +230,3 @@ async def test_gpus_are_asked_of_nvidia_smi(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\nwhile :; do :; done\n")
     monkeypatch.setattr(gpu, "SECONDS", 0.2)
     assert await gpu.percent() is None
-
-
-@pytest.mark.parametrize(
-    ("activity", "told", "told_at", "due"),
-    [
-        (1000.0, 0.0, 0.0, True),  # nothing was told yet
-        (1000.0, 400.0, 400.0, True),  # back after a pause
-        (1000.0, 990.0, 990.0, False),  # at work, and told of it
-        (1000.0, 940.0, 940.0, True),  # at work for an interval
-        (900.0, 900.0, 905.0, False),  # idle: the hub knows
-        (900.0, 880.0, 885.0, True),  # the last of it
-    ],
-)
-def test_the_hub_is_told_what_is_new_and_not_twice(activity, told, told_at, due):
-    assert reports.is_due(activity, told, told_at, 1000.0, 60.0) is due
-
-
-class _App:
-    """JupyterHub's part of a server, as far as it tells the hub."""
-
-    def __init__(self):
-        self.told = 0
-        self.fails = False
-
-    async def notify_activity(self):
-        if self.fails:
-            raise TimeoutError("Failed to notify Hub of activity")
-        self.told += 1
-
-
-async def test_what_jupyterhub_tells_by_the_clock_is_told_only_if_new():
-    from datetime import datetime, timedelta, timezone
-
-    app, hub = _App(), Hub(None, {})
-    moment = datetime.now(timezone.utc) - timedelta(hours=1)
-    web_app = SimpleNamespace(last_activity=lambda: moment)
-    told = reports.Reports(app, web_app, hub)
-    await app.notify_activity()
-    await app.notify_activity()
-    assert app.told == 1 and hub.heard
-    told._told_at -= 61.0
-    await app.notify_activity()
-    assert app.told == 1
-    moment += timedelta(minutes=30)
-    app.fails, hub.heard = True, 0.0
-    with pytest.raises(TimeoutError):
-        await app.notify_activity()
-    assert not hub.heard
-    app.fails = False
-    told.begin()
-    await asyncio.wait_for(told._telling, 30)
-    assert app.told == 2 and hub.heard
-    hub.terms = terms_from({**TERMS, "timeout_seconds": 30})
-    assert told.interval() == 10.0
-
-
-def test_terms_are_what_the_hub_answers():
-    terms = terms_from({**TERMS, "quiet_until": "2026-11-23T18:00:00Z"})
-    assert terms == Terms(3600.0, "stop", 7200.0, 0.0, 1795456800.0, 50.0, 10.0, 5.0)
-    assert terms_from(TERMS).quiet_until is None
-    for broken in ({}, {**TERMS, "busy_minutes": None}, {**TERMS, "keep_seconds": "soon"}):
-        with pytest.raises((KeyError, TypeError, ValueError)):
-            terms_from(broken)
-
-
-def _forecast(now, *, look=None, kept=0.0, terms=TERMS, started=0.0):
-    """What is shown of a machine that began to work at 0."""
-    work = Work(0.0, gap_seconds=1e9)
-    work.keep(kept)
-    work.look(now, look or Seen())
-    return forecast(work, terms_from(terms) if terms else None, started, now)
-
-
-def test_users_are_told_when_it_stops():
-    idle = _forecast(600.0)
-    assert (idle["state"], idle["stops_at"], idle["ends_at"]) == ("idle", 3600.0, None)
-    assert (idle["action"], idle["keep_seconds"], idle["signs"]) == ("stop", 7200.0, [])
-
-
-def test_users_are_told_why_it_does_not_stop():
-    works = _forecast(600.0, look=Seen(kernels=("a.ipynb",)), kept=900.0)
-    assert (works["state"], works["stops_at"]) == ("working", None)
-    assert works["signs"][0] == {"kind": "kernel", "what": "a.ipynb"}
-    kept = _forecast(600.0, kept=900.0)
-    assert (kept["state"], kept["stops_at"], kept["kept_until"]) == ("kept", None, 900.0)
-    assert _forecast(900.0, kept=900.0)["kept_until"] is None
-    never = _forecast(600.0, terms={**TERMS, "timeout_seconds": 0})
-    assert (never["state"], never["stops_at"]) == ("never", None)
-    unknown = _forecast(600.0, terms=None)
-    assert (unknown["state"], unknown["stops_at"], unknown["keep_seconds"]) == ("unknown", None, 0)
-
-
-def test_the_end_of_quiet_hours_and_of_a_servers_age_are_counted_in():
-    quiet = {**TERMS, "quiet_until": "1970-01-01T02:00:00+00:00"}
-    assert _forecast(600.0, terms=quiet)["stops_at"] == 7200.0
-    aged = {**TERMS, "max_age_seconds": 3000}
-    idle = _forecast(600.0, terms=aged, started=100.0)
-    assert (idle["stops_at"], idle["ends_at"]) == (3100.0, 3100.0)
-    works = _forecast(600.0, look=Seen(kernels=("a",)), terms=aged)
-    assert (works["state"], works["stops_at"], works["ends_at"]) == ("working", 3000.0, 3000.0)
-    both = _forecast(600.0, terms={**quiet, "max_age_seconds": 60})
-    assert both["ends_at"] == 7200.0

@@ -34,7 +34,7 @@ def is_visit(method, accepts, status):
 
 
 def only_acts_count(settings):
-    """From now on what merely looks is no activity of this server, and who opens a page is one.
+    """From now on what merely looks is no activity of this server; to open a page or save is one.
 
     ``settings``: the web application's.
     """
@@ -50,21 +50,32 @@ def only_acts_count(settings):
             counted(handler)
 
     APIHandler.update_api_activity = update_api_activity
-    settings["log_function"] = _Visits(settings)
+    visits = _Visits(settings)
+    settings["log_function"] = visits.log
+    # Of documents that several people edit at once only the server's own saves are to be seen.
+    contents = settings["contents_manager"]
+    if hasattr(contents, "register_post_save_hook"):
+        contents.register_post_save_hook(visits.saved)
 
 
 class _Visits:
-    """What Tornado calls when a request is over."""
+    """Hears of every request when it is over, and of every document that was saved."""
 
     def __init__(self, settings):
         self._settings = settings
         self._log = settings.get("log_function")
 
-    def __call__(self, handler):
+    def log(self, handler):
         if self._log:
             self._log(handler)
         request = handler.request
         accepts = request.headers.get("Accept", "")
         known = getattr(handler, "_jupyter_current_user", None)
         if known and is_visit(request.method, accepts, handler.get_status()):
-            self._settings[VISIT_KEY] = datetime.now(timezone.utc)
+            self._note()
+
+    def saved(self, **_):
+        self._note()
+
+    def _note(self):
+        self._settings[VISIT_KEY] = datetime.now(timezone.utc)
