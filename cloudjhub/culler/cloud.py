@@ -50,7 +50,8 @@ class Cloud:
         )
 
     def remove(self, thing: Thing) -> None:
-        """Delete or release it, for ever; of what is gone already: done.
+        """Delete or release it, for ever. Of what is gone: done, or NotPermitted, as the role's
+        policy goes by tags.
 
         Raises ValueError for what carries no tag of this cluster, or is no such thing.
         """
