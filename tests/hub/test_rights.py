@@ -157,3 +157,18 @@ async def test_another_type_and_a_home_that_moves_take_no_further_rights(site: S
     }
     await site.until(f"calls of {wanted}", lambda: wanted <= {call.action for call in asked(site)})
     assert [(call.action, call.resources) for call in asked(site) if not call.allowed] == []
+
+
+async def test_machines_that_hibernate_and_those_that_cannot_take_no_further_rights(site: Site):
+    site.ec2.reset_calls()
+    able = {}
+    for name, type_ in (("student04", "t3.medium"), ("student05", "g4dn.xlarge")):
+        with site.config(IDLE_ACTION="hibernate", WORKER_INSTANCE_TYPE=type_):
+            student = await site.user(name)
+            await student.start_server()
+            machine = await site.the_machine(name)
+            able[machine["InstanceType"]] = machine["HibernationOptions"]["Configured"]
+            await student.stop_server()
+    assert able == {"t3.medium": True, "g4dn.xlarge": False}
+    assert site.ec2.calls()["RunInstances"] == {"ok": 2, "throttled": 0, "error": 1}
+    assert [(call.action, call.resources) for call in asked(site) if not call.allowed] == []
