@@ -19,6 +19,7 @@ from .machine import Trouble, identity, locked, make_folder, root, run, under_ro
 
 UNIT = "cloudjhub-watch.service"
 UNIT_FOLDER = "/etc/systemd/system"
+WANTED_BY = "multi-user.target"
 # Outlives a boot, as the unit does. Without systemd nothing starts it then, and on such machines
 # of the local EC2 only what is under /run is their own.
 KEPT_FOLDER = "/var/lib/cloudjhub/watch"
@@ -38,7 +39,7 @@ OOMScoreAdjust=-900
 StandardOutput=journal+console
 
 [Install]
-WantedBy=multi-user.target
+WantedBy={wanted_by}
 """
 
 
@@ -102,13 +103,22 @@ def _watcher(folder):
 
 
 def _ensure_unit(folder, new):
-    text = UNIT_TEXT.format(python=sys.executable, program=os.path.join(folder, PROGRAM))
-    if _put(under_root(f"{UNIT_FOLDER}/{UNIT}"), text.encode()) or new:
+    program = os.path.join(folder, PROGRAM)
+    text = UNIT_TEXT.format(python=sys.executable, program=program, wanted_by=WANTED_BY)
+    _enable()
+    if _put(f"{UNIT_FOLDER}/{UNIT}", text.encode()):
         _systemctl("daemon-reload")
-        _systemctl("enable", UNIT)
-        _systemctl("restart", UNIT)
-    elif _watcher(folder) is None:
-        _systemctl("restart", UNIT)
+    elif not new and _watcher(folder) is not None:
+        return
+    _systemctl("--no-block", "restart", UNIT)
+
+
+def _enable():
+    """As systemctl enable does, which would have systemd read all of its units once more."""
+    wants = f"{UNIT_FOLDER}/{WANTED_BY}.wants"
+    make_folder(wants, 0o755)
+    with suppress(FileExistsError):
+        os.symlink(f"{UNIT_FOLDER}/{UNIT}", f"{wants}/{UNIT}")
 
 
 def _systemctl(*words):
