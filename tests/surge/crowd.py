@@ -69,8 +69,10 @@ class Surge:
         return {name: words for name, words in said.items() if words}
 
     async def again(self, names: Iterable[str]) -> dict[str, str]:
-        """Those press Start once more."""
+        """Those press Start once more, if there are any."""
         wanted = list(names)
+        if not wanted:
+            return {}
         for name in wanted:
             await self.crowd.site.no_server(name)
         self._outcomes = {name: asyncio.create_task(self.crowd.start(name)) for name in wanted}
