@@ -211,6 +211,8 @@ class Power:
 
     async def _start_as_any(self, machine: Instance) -> None:
         present, last = machine.instance_type, None
+        if machine.hibernated:
+            self._report.note("Your machine is hibernated; it wakes up.")
         # A memory that was written to disk fits no other type; EC2 refuses to change it.
         types = (present,) if machine.hibernated else self._in_order(present)
         kinds = [Kind(each, machine.zone) for each in types]
