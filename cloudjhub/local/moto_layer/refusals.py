@@ -126,8 +126,11 @@ def hibernation(message: str) -> Refusal:
 
 
 def too_young(instance_id: str) -> Refusal:
-    """EC2's page names no code: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/troubleshoot-instance-hibernate.html"""
+    """As users of EC2 report it; AWS's pages name no code.
+
+    https://github.com/drone-runners/drone-runner-aws/blob/master/app/drivers/amazon/driver.go
+    """
     return Refusal(
         "UnsupportedOperation",
-        f"The instance {instance_id} is not ready to hibernate yet; retry in a few minutes.",
+        f"Instance {instance_id} is not ready to hibernate yet, retry in a few minutes.",
     )
