@@ -78,6 +78,14 @@ def test_homes_are_listed_where_their_owner_is_no_user_any_more():
     assert look(disk(ADA)) == {}
     assert look(disk(ADA), users=["eve"]) == {"vol-1": False}
     assert look(disk({"cloudjhub:host-key": "x"})) == {"vol-1": False}
+    assert look(disk(ADA, created_at=NOW - timedelta(hours=3)), users=["eve"]) == {}
+
+
+def test_what_moves_left_is_listed_whoever_has_the_home():
+    copy = {**ADA, "cloudjhub:copy-of": "vol-2", "cloudjhub:moving": "copy-1"}
+    assert look(disk(copy)) == {"vol-1": False}
+    assert look(disk({**ADA, "cloudjhub:copy-of": "vol-2"})) == {}  # the home since it moved
+    assert look(disk({**ADA, "cloudjhub:superseded": "2026-11-01 vol-2"})) == {"vol-1": False}
 
 
 @pytest.mark.parametrize(
