@@ -20,7 +20,7 @@ STEPS = {
     "tags": ("cloudjhub.server_start", "make_mine"),
     "home": ("cloudjhub.server_start", "home_volume_of"),
     "helper": ("cloudjhub.notebook", "start"),
-    "waiting": ("cloudjhub.server_start", "ServerStart._until_it_answers"),
+    "waiting": ("cloudjhub.notebook_start", "NotebookStart._until_it_answers"),
     "start": ("cloudjhub.spawner", "InstanceSpawner.start"),
 }
 

@@ -6,6 +6,8 @@ How long anything took is not looked at, but that it was measured.
 import json
 import subprocess
 import sys
+from functools import reduce
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,14 @@ def test_the_meter_knows_whose_code_stalls_a_loop(checkout: Path, tmp_path: Path
     assert theirs.ours_share == 0.0 and theirs.took > 0.05
     assert found.longest_step == ours and ours.took >= ours.loop >= 0
     assert len(found.stalls) >= 2 and found.longest >= 0.09
+
+
+def test_the_steps_of_a_start_bear_the_names_that_are_timed(checkout: Path, monkeypatch):
+    monkeypatch.syspath_prepend(str(checkout / "benchmarks"))
+    import hub_steps
+
+    for module, name in hub_steps.STEPS.values():
+        assert callable(reduce(getattr, name.split("."), import_module(module)))
 
 
 def test_tables_find_their_place_in_the_readme(checkout: Path, tmp_path: Path, monkeypatch):
