@@ -181,12 +181,15 @@ async def _pass_steps(site, steps):
 
 async def _rounds(site):
     """Wait for a whole round that began from now on."""
-    done = await _metric(site, 'cloudjhub_culler_rounds_total{outcome="read"}') or 0
+
+    def done():
+        return _metric(site, 'cloudjhub_culler_rounds_total{outcome="read"}')
+
+    # Its page is there a moment after the hub is.
+    before = await site.until("the culler's first round", done)
 
     async def two_more():
-        return (
-            await _metric(site, 'cloudjhub_culler_rounds_total{outcome="read"}') or 0
-        ) >= done + 2
+        return (await done() or 0) >= before + 2
 
     await site.until("the culler to look at everybody", two_more)
 
