@@ -93,7 +93,13 @@ class Worker:
 @pytest.fixture(scope="module")
 def worker(cloud: BootedCloud) -> Iterator[Worker]:
     home = {"DeviceName": HOME_DEVICE, "Ebs": {"VolumeSize": 1, "DeleteOnTermination": True}}
-    instance = cloud.booted(UserData=PREPARED, BlockDeviceMappings=[home])
+    image = cloud.image(cloud.config["WORKER_AMI"])
+    root = {"DeviceName": image["RootDeviceName"], "Ebs": {"VolumeSize": 8, "Encrypted": True}}
+    instance = cloud.booted(
+        UserData=PREPARED,
+        BlockDeviceMappings=[root, home],
+        HibernationOptions={"Configured": True},
+    )
     cloud.ssh(instance, "cloud-init status --wait >/dev/null", 120)
     yield Worker(cloud, instance, cloud.volume_at(instance, HOME_DEVICE))
     cloud.terminate(instance)
@@ -126,6 +132,21 @@ def test_a_life_as_a_unit_with_the_home_on_its_own_volume(worker: Worker):
         notebook.stop(session)
         assert not notebook.status(session).running
         assert worker.kernels() == 0
+
+
+def test_a_server_that_was_hibernated_goes_on_and_shows_its_token(worker: Worker):
+    with worker.login() as session:
+        pid = notebook.start(session, worker.plan()).pid
+    worker.cloud.api.stop_instances(InstanceIds=[worker.id], Hibernate=True)
+    worker.cloud.wait_state(worker.id, "stopped")
+    worker.cloud.api.start_instances(InstanceIds=[worker.id])
+    worker.cloud.wait_state(worker.id, "running")
+    with worker.login() as session:
+        assert notebook.resume(session, worker.plan()) == TOKEN
+        assert notebook.status(session).pid == pid
+        worker.answer()
+        notebook.stop(session)
+        assert notebook.resume(session, worker.plan()) is None
 
 
 def test_its_secrets_are_in_no_place_that_others_can_read(worker: Worker):
