@@ -10,7 +10,7 @@ from sites import BRISK
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 #: seconds; the culler holds nobody idle so soon, so that only the machines' own side acts
-SOON = 10
+SOON = 15
 SITE = {
     "more_server_config": {"JUPYTER_NOTEBOOK_TIMEOUT": SOON, "SWEEP_GRACE_SECONDS": SOON},
     "more_config": f'{BRISK}\nc.Spawner.cmd = ["jupyterhub-singleuser"]\n',
