@@ -98,7 +98,8 @@ def kept_by(fleet: Fleet, machine: Instance, servers: list[Server]) -> str:
     """Why the machine is not to be stopped at this moment; "" where nobody has or gets it."""
     if not is_sweepable(machine, fleet.cluster):
         return "It is nobody's; what becomes of it is the pool's affair."
-    if fleet.is_being_started(machine.id) or not fleet.spares.unclaimed({machine.id}):
+    begins = machine.state == "pending" or fleet.is_being_started(machine.id)
+    if begins or not fleet.spares.unclaimed({machine.id}):
         return "It is being started, or removed."
     if InUse(servers).holds(machine):
         return "A server has it, or is about to."
