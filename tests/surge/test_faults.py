@@ -57,7 +57,12 @@ async def test_listings_lag(surge, crowd, ec2):
 
 
 async def test_gone_from_the_beginning(surge, crowd, ec2):
+    mark = len(crowd.site.hub_log())
     ec2.faults.unreachable("close")
+    # Nobody goes by what was listed a moment ago.
+    await crowd.site.until(
+        "a listing to fail", lambda: "EC2 listing failed" in crowd.site.hub_log(mark)
+    )
     surge.begin()
     refused = await surge.end()
     assert len(refused) == ALL
