@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 from cloudjhub import capacity, hearing, machine
-from cloudjhub.fleet import calls, upkeep, view
+from cloudjhub.fleet import calls, upkeep
 
 capacity.time = calls.time = machine.time
 # On a slow computer a surge takes minutes until EC2 is as a test wants it. Who waits for it
 # meanwhile waits on, and is told before the test gives up.
 calls._PATIENCE_SECONDS = 150.0
-view.SETTLE_SECONDS = 600.0
 #: while there is such a file, it is long ago that anybody was heard
 NOBODY_HEARD = Path(os.environ["CLOUDJHUB_CONFIG"]).parent / "ec2/nobody-heard"
 
