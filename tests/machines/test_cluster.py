@@ -277,7 +277,7 @@ def test_a_shorter_limit_takes_effect_and_idle_machines_stop(
     class1: Cluster, short_limit: None
 ) -> None:
     for name in (ADA, BOB):
-        class1.wait_machine(name, "stopped", seconds=420)
+        class1.wait_machine(name, "stopped", seconds=600)
 
 
 def test_who_comes_back_finds_the_same_machine_and_files(class1: Cluster, browser: Browser) -> None:
