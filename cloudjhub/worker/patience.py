@@ -33,6 +33,11 @@ LOOKS_ASLEEP = 4
 UNHEARD_PART = 4
 
 
+def is_number(value):
+    """Of what stands in a note: whether one can reckon with it."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def limit_of(settings, note):
     """For how long nothing may work; None: for ever.
 
@@ -40,7 +45,7 @@ def limit_of(settings, note):
     """
     noted = note.get("limit_seconds")
     limits = [settings.limit_seconds]
-    if isinstance(noted, (int, float)) and not isinstance(noted, bool):
+    if is_number(noted):
         limits.append(noted)
     if min(limits) <= 0:
         return None

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from . import processes, servers
 from .idle import processes as machine_processes
 from .machine import identity, locked, make_folder, under_root
-from .patience import Patience, Seen, Settings, limit_of, pause_seconds
+from .patience import LONGEST_SECONDS, Patience, Seen, Settings, is_number, limit_of, pause_seconds
 
 HUB_SECONDS = 5.0
 NOTE_BYTES = 65536
@@ -57,14 +57,17 @@ class _Watch:
         self._patience = Patience(_now())
 
     def go_on(self):
-        """Nothing that goes wrong with one look ends it."""
-        pause = 0.0
+        """Nothing that goes wrong with one look ends it; it is said once."""
+        pause, said = LONGEST_SECONDS, ""
         while True:
             try:
                 pause = self._turn()
             except Exception:  # the outermost loop
-                _say(traceback.format_exc())
-            time.sleep(pause or pause_seconds(None))
+                trouble = traceback.format_exc()
+                if trouble != said:
+                    _say(trouble)
+                said = trouble
+            time.sleep(pause)
 
     def _turn(self):
         """One look and what follows from it; gives the seconds until the next."""
@@ -109,7 +112,7 @@ class Looker:
             helper=locks and _helper_runs(),
             server=pid and (pid, processes.start_time(pid)),
             note=note,
-            quiet=_is_number(note.get("quiet_until")) and note["quiet_until"] > time.time(),
+            quiet=is_number(note.get("quiet_until")) and note["quiet_until"] > time.time(),
             sessions=self._processes.sessions(self._account, 0.0),
             cpu_seconds=self._processes.cpu_seconds,
             gpu_percent=_gpu_percent(),
@@ -169,10 +172,6 @@ def read_note(path):
     except (OSError, ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _say(text):

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from local.clouds import INSTANT, Cloud
@@ -25,6 +26,8 @@ SOON = Watch(
 LATER = Watch(
     limit_seconds=3600, grace_seconds=600, busy_cpu_percent=50, busy_gpu_percent=10, busy_minutes=5
 )
+#: takes a tenth of a processor or more, most of it in children that end at once
+JOB = "until test -e enough; do sleep 0.01; done"
 OFF = "Client.InstanceInitiatedShutdown"
 
 
@@ -113,14 +116,18 @@ def both(request: pytest.FixtureRequest, make_cloud: Callable[..., Cloud]) -> Cl
 
 
 def test_it_goes_off_but_not_under_who_works_on_it(both: Cloud):
-    helped, read, left = (Watched(both) for _ in range(3))
+    helped, read, computed, left = (Watched(both) for _ in range(4))
+    computed.inside(f"nohup sh -c '{JOB}' >/dev/null 2>&1 &")
     with helped.helper_at_work(), read.shell():
         for machine in (helped, read, left):
             machine.start()
+        computed.start(replace(SOON, busy_cpu_percent=2))
         left.wait_off()
-        assert both.state(helped.id) == both.state(read.id) == "running"
-    helped.wait_off()
-    read.wait_off()
+        kept = (helped, read, computed)
+        assert [both.state(machine.id) for machine in kept] == ["running"] * 3
+        computed.inside("touch enough")
+    for machine in kept:
+        machine.wait_off()
     console = both.api.get_console_output(InstanceId=left.id)["Output"]
     assert f"{left.id} powers itself off" in console
 
