@@ -125,7 +125,7 @@ def test_a_terminal_works_while_a_program_runs_in_it(shell):
     _tell(shell, "echo ready")
     processes.look()
     assert processes.programs(shell.pid) == []
-    program = int(_tell(shell, "sleep 600 & echo $!"))
+    program = _begin(shell, "sleep 600")
     processes.look()
     assert processes.programs(shell.pid) == ["sleep"]
     # Ctrl-Z: a signal sent to one process is not there the moment the sender goes on.
@@ -142,10 +142,17 @@ def test_a_shell_in_a_shell_is_no_program_but_what_runs_in_it_is(shell):
     processes.look()
     assert inner in {each.pid for each in processes._children[shell.pid]}
     assert processes.programs(shell.pid) == []
-    program = int(_tell(shell, "sleep 600 & echo $!"))
+    program = _begin(shell, "sleep 600")
     processes.look()
     assert processes.programs(shell.pid) == ["sleep"]
     os.kill(program, signal.SIGKILL)
+
+
+def _begin(shell, command):
+    """Have the shell run it in the background; gives its pid once it has left the shell behind."""
+    pid = int(_tell(shell, f"{command} & echo $!"))
+    _until(lambda: Path(f"/proc/{pid}/comm").read_text().strip() == command.split()[0])
+    return pid
 
 
 def _state(pid):

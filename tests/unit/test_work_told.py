@@ -5,22 +5,12 @@ from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import pytest
+from unit.work_terms import TERMS
 
 from cloudjhub.worker.idle import reports
 from cloudjhub.worker.idle.forecast import forecast
 from cloudjhub.worker.idle.hub import Hub, Terms, terms_from
 from cloudjhub.worker.idle.work import Seen, Work
-
-TERMS = {
-    "timeout_seconds": 3600,
-    "action": "stop",
-    "keep_seconds": 7200,
-    "max_age_seconds": 0,
-    "quiet_until": None,
-    "busy_cpu_percent": 50,
-    "busy_gpu_percent": 10,
-    "busy_minutes": 5,
-}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from getpass import getuser
+from itertools import count
 
 from . import gpu, processes
 from .forecast import forecast
@@ -17,6 +18,8 @@ KEY = "cloudjhub_last_activity"
 LOOK_SECONDS = 10.0
 # Every question is one more that a hub with a thousand servers answers.
 ASK_SECONDS = 120.0
+# After a first question that was not answered; then twice as long each time.
+FIRST_ASK_SECONDS = 15.0
 GPU_SECONDS = 30.0
 STATE_FILE = "idle.json"
 
@@ -34,21 +37,24 @@ class Looker:
         self._account = getuser()
         self._gpu_at = self._gpu = None
         self._folder = serverapp.runtime_dir
+        self._said = None
 
     async def look_on(self):
         """Look again and again; nothing that goes wrong ends it."""
         while True:
             try:
                 await self.look()
-            except Exception:  # the outermost loop
-                self._serverapp.log.exception("What the machine does could not be seen.")
+            except Exception as error:  # the outermost loop
+                self._see_nothing(error)
             await asyncio.sleep(self.look_seconds())
 
     async def ask_on(self):
         """Ask the hub again and again what holds for this machine."""
-        while True:
+        for times in count():
             await self.ask()
             usual = ASK_SECONDS * random.uniform(0.9, 1.1)
+            if self.hub.terms is None:
+                usual = min(usual, FIRST_ASK_SECONDS * 2.0 ** min(times, 10))
             timeout = self.hub.terms.timeout_seconds if self.hub.terms else 0
             await asyncio.sleep(min(usual, timeout / 4) if timeout else usual)
 
@@ -67,9 +73,7 @@ class Looker:
         seen = await self._seen()
         now = time.time()
         self.work.look(now, seen)
-        self._settings[KEY] = datetime.fromtimestamp(self.work.last_work, timezone.utc)
-        if self._reports:
-            self._reports.begin()
+        self._tell(self.work.last_work)
         with suppress(OSError):  # a full disk keeps nobody from working
             self._write(now)
 
@@ -82,6 +86,18 @@ class Looker:
         """Keep the machine for so long, or as long as is allowed; 0 ends it."""
         most = self.hub.terms.keep_seconds if self.hub.terms else 0
         self.work.keep(time.time() + min(seconds, most) if seconds > 0 else 0.0)
+
+    def _tell(self, last_work):
+        self._settings[KEY] = datetime.fromtimestamp(last_work, timezone.utc)
+        if self._reports:
+            self._reports.begin()
+
+    def _see_nothing(self, error):
+        """A machine that cannot be seen into is not to be stopped for that; its log says why."""
+        if repr(error) != self._said:
+            self._serverapp.log.error("Work cannot be seen here, so it is assumed.", exc_info=True)
+        self._said = repr(error)
+        self._tell(time.time())
 
     async def _seen(self):
         self._processes.look()
