@@ -24,8 +24,11 @@ class Pace:
 
     @property
     def floor_seconds(self) -> float:
-        """Nobody can be told to be idle for less: a report and a hole may lie in between."""
-        return self.hole_seconds + self.work_report_seconds
+        """Nobody can be told to be idle for less: a hole that is none yet may swallow a report.
+
+        It is then repeated, at most a quarter of a minute after the hub is back.
+        """
+        return self.hole_seconds + 1.25 * self.work_report_seconds
 
     @property
     def settle_seconds(self) -> float:

@@ -110,4 +110,4 @@ def test_old_holes_are_forgotten(ledger):
 def test_the_pace_can_be_set_in_the_environment():
     assert Pace.of({}) == Pace()
     hurried = Pace.of({VARIABLE: '{"round_seconds": 1, "hole_seconds": 5}'})
-    assert (hurried.round_seconds, hurried.floor_seconds) == (1, 65)
+    assert (hurried.round_seconds, hurried.floor_seconds) == (1, 80)
