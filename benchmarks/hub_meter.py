@@ -25,6 +25,8 @@ import cloudjhub
 TICK_SECONDS = 0.01
 STALL_SECONDS = 0.05
 _OURS = str(Path(cloudjhub.__file__).resolve().parent) + os.sep
+_WRITE_SECONDS = 1.0
+_STALLED_WRITE_SECONDS = 15.0
 _PLACES = 4  # of a stack, the innermost that are written down
 
 _run = asyncio.Handle._run
@@ -127,11 +129,16 @@ class Meter:
         while True:
             time.sleep(TICK_SECONDS)
             now = time.monotonic()
-            if now - self._due > STALL_SECONDS:
-                self._look()
-            elif now - written > 1.0:
-                written = now
-                self._write(now)
+            stalled = now - self._due > STALL_SECONDS
+            try:
+                if stalled:
+                    self._look()
+                # What is written meanwhile makes a stall longer, so that it has to be a long one.
+                if now - written > (_STALLED_WRITE_SECONDS if stalled else _WRITE_SECONDS):
+                    written = now
+                    self._write(now)
+            except Exception:  # the outermost loop: what follows is measured all the same
+                traceback.print_exc()
             self._own = time.thread_time()
 
     def _look(self) -> None:
@@ -204,9 +211,20 @@ def _is_ours(frame: FrameType | None) -> bool:
     return False
 
 
-def _places(frame: FrameType) -> str:
-    """The innermost places of a stack, outermost first, with the innermost of ours."""
-    stack = traceback.extract_stack(frame, limit=None)
-    ours = [place for place in stack if place.filename.startswith(_OURS)][-1:]
-    shown = [*(place for place in ours if place not in stack[-_PLACES:]), *stack[-_PLACES:]]
-    return " > ".join(f"{Path(p.filename).name}:{p.lineno} {p.name}" for p in shown)
+def _places(frame: FrameType | None) -> str:
+    """The innermost places of a stack, outermost first, with the innermost of ours.
+
+    Without the lines of source that ``traceback`` looks up: files may change meanwhile.
+    """
+    stack: list[FrameType] = []
+    while frame is not None:
+        stack.insert(0, frame)
+        frame = frame.f_back
+    inner = stack[-_PLACES:]
+    ours = [each for each in stack if each.f_code.co_filename.startswith(_OURS)][-1:]
+    shown = [*(each for each in ours if each not in inner), *inner]
+    return " > ".join(map(_place, shown))
+
+
+def _place(frame: FrameType) -> str:
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}"

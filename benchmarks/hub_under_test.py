@@ -21,9 +21,11 @@ from questions import Questions, questions, until
 from usage import Usage, usage
 
 from cloudjhub.demo.stack import Demo
+from cloudjhub.errors import TimedOut
 from cloudjhub.local import LocalSettings
 
 METER_FILE = "meter.jsonl"
+_LAST_LINES = 20
 METER_SECONDS = 60.0  # it writes once a second, but not while the hub's loop is stalled
 
 #: name -> what it is, for people
@@ -72,7 +74,12 @@ class HubUnderTest:
         Raises TimedOut.
         """
         file = self.demo.folder / METER_FILE
-        await until(partial(_written, file, ended), "the hub's meter", METER_SECONDS)
+        try:
+            await until(partial(_written, file, ended), "the hub's meter", METER_SECONDS)
+        except TimedOut as error:
+            log = self.demo.hub.program.log.read_text(errors="replace").splitlines()
+            words = "\n".join(log[-_LAST_LINES:])
+            raise TimedOut(f"{error.message} The hub's last words:\n{words}") from error
         return meter_file.read(file, began, ended)
 
     def ssh(self) -> "SSH":
