@@ -39,7 +39,8 @@ class ServerStop:
             fleet = await self.cluster.fleet()
             await fleet.view.refreshed()
             for machine in fleet.owned_by(self.owner):
-                if not machine.hibernated:  # as a start that failed has left it
+                # One that a start which failed has left asleep sleeps on.
+                if not machine.hibernated or fleet.is_being_started(machine.id):
                     await self._stop(fleet, machine)
         except CloudJHubError as error:
             log.error(

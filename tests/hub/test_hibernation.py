@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
-import aiohttp
 import pytest
+from hub.asleep import hibernated, idle_stop, oauth_client, reports, server_of, token_of
 from sites import BRISK
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -32,20 +32,20 @@ c.Spawner.oauth_client_allowed_scopes = ["read:users!user"]
 async def test_kernels_and_variables_are_there_after_the_night(site):
     student = await site.user("student01")
     kernel = await _computed(student, "kept = 6 * 7")
-    before = await _server(site, "student01")
+    before = await server_of(site, "student01")
     (token,) = await student.tokens()
-    client = _oauth_client(site, "student01")
+    client = oauth_client(site, "student01")
 
-    await _hibernated(site, "student01")
+    await hibernated(site, "student01")
     assert await student.tokens() == [token]
     await student.start_server()
-    assert await _server(site, "student01") == before
+    assert await server_of(site, "student01") == before
     assert await student.tokens() == [token]
     assert await _value(student, kernel, "kept") == "42"
-    assert _oauth_client(site, "student01") == client
+    assert oauth_client(site, "student01") == client
 
     later = datetime.now(timezone.utc) + timedelta(minutes=30)
-    assert await _reports(before, later) == 200
+    assert await reports(before, later) == 200
     seen = (await site.server("student01"))["last_activity"]
     assert datetime.fromisoformat(seen) == later
     # A browser that never was there gets in by the same process's OAuth client.
@@ -53,22 +53,22 @@ async def test_kernels_and_variables_are_there_after_the_night(site):
     await anew.open_server()
     assert await _value(anew, kernel, "kept") == "42"
     # And once more: it is a server like any other.
-    await _hibernated(site, "student01")
+    await hibernated(site, "student01")
     await student.start_server()
-    assert await _server(site, "student01") == before
+    assert await server_of(site, "student01") == before
     assert await _value(student, kernel, "kept") == "42"
 
 
 async def test_a_hub_that_was_restarted_wakes_it_too(site):
     student = await site.user("student02")
     kernel = await _computed(student, "kept = 'of yesterday'")
-    before = await _server(site, "student02")
-    await _hibernated(site, "student02")
+    before = await server_of(site, "student02")
+    await hibernated(site, "student02")
     await site.demo.hub.crash()
     await site.hub_again()
     student = await site.user("student02")
     await student.start_server()
-    assert await _server(site, "student02") == before
+    assert await server_of(site, "student02") == before
     await student.open_server()
     assert await _value(student, kernel, "kept") == "of yesterday"
 
@@ -76,73 +76,73 @@ async def test_a_hub_that_was_restarted_wakes_it_too(site):
 async def test_a_users_own_stop_is_plain_and_its_token_dies(site):
     student = await site.user("student03")
     await student.start_server()
-    before = await _server(site, "student03")
+    before = await server_of(site, "student03")
     await student.stop_server()
     await site.machine_stopped("student03")
     machine = await site.the_machine("student03")
     assert machine["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
     assert await student.tokens() == []
-    assert await _reports(before) == 403
+    assert await reports(before) == 403
     await student.start_server()
-    assert _token(await _server(site, "student03")) != _token(before)
+    assert token_of(await server_of(site, "student03")) != token_of(before)
 
 
 async def test_a_process_that_did_not_come_back_is_replaced_and_its_token_revoked(site):
     student = await site.user("student04")
     await student.start_server()
-    machine, pid, _ = before = await _server(site, "student04")
+    machine, pid, _ = before = await server_of(site, "student04")
     await site.write_home(machine, "thesis.txt", "half of it")
-    await _hibernated(site, "student04")
+    await hibernated(site, "student04")
     os.kill(pid, signal.SIGKILL)
     start = await student.start_server()
     assert any("woke up without" in event.get("message", "") for event in start.events)
-    after = await _server(site, "student04")
+    after = await server_of(site, "student04")
     assert after[0] == machine and after[1] != pid
     assert await site.read_home(machine, "thesis.txt") == "half of it"
     assert len(await student.tokens()) == 1
-    assert await _reports(before) == 403
-    assert await _reports(after) == 200
+    assert await reports(before) == 403
+    assert await reports(after) == 200
 
 
 async def test_a_token_that_was_not_the_servers_is_never_taken_from_a_machine(site):
     """Another user's, one of the user's own that may do more, and one of nobody."""
     other = await site.user("student05")
     await other.start_server()
-    others = await _server(site, "student05")
+    others = await server_of(site, "student05")
     student = await site.user("student06")
     await student.start_server()
     made = {"note": "Server at home"}
     own = (await student._json("POST", "/hub/api/users/student06/tokens", json=made))["token"]
-    for planted in (_token(others), own, "0" * 32):
-        machine, _, _ = before = await _server(site, "student06")
-        await _hibernated(site, "student06")
+    for planted in (token_of(others), own, "0" * 32):
+        machine, _, _ = before = await server_of(site, "student06")
+        await hibernated(site, "student06")
         file = (
             site.ec2.machines.get(machine).spec.folder / "disk/run/cloudjhub/private/notebook.env"
         )
         text = file.read_text()
-        assert _token(before) in text
-        file.write_text(text.replace(_token(before), planted))
+        assert token_of(before) in text
+        file.write_text(text.replace(token_of(before), planted))
         await student.start_server()
-        after = await _server(site, "student06")
+        after = await server_of(site, "student06")
         assert after[0] == machine
-        assert _token(after) not in (planted, _token(before))
-        assert await _reports(before) == 403
-        assert await _reports(after) == 200
+        assert token_of(after) not in (planted, token_of(before))
+        assert await reports(before) == 403
+        assert await reports(after) == 200
     assert len(await student.tokens()) == 2
-    assert await _reports(others) == 200
+    assert await reports(others) == 200
 
 
 async def test_a_server_that_was_told_of_another_port_is_replaced(site):
     student = await site.user("student07")
     await student.start_server()
-    before = await _server(site, "student07")
-    await _hibernated(site, "student07")
+    before = await server_of(site, "student07")
+    await hibernated(site, "student07")
     with site.config(IDLE_ACTION="hibernate", NOTEBOOK_PORT=8899):
         await student.start_server()
-        after = await _server(site, "student07")
+        after = await server_of(site, "student07")
         assert ":8899/" in after[2]["JUPYTERHUB_SERVICE_URL"]
         assert after[1] != before[1]
-        assert await _reports(before) == 403
+        assert await reports(before) == 403
         await student.stop_server()
 
 
@@ -150,38 +150,49 @@ async def test_a_start_that_failed_leaves_it_asleep(no_faults):
     site = no_faults
     student = await site.user("student12")
     await student.start_server()
-    before = await _server(site, "student12")
-    await _hibernated(site, "student12")
+    before = await server_of(site, "student12")
+    await hibernated(site, "student12")
     machine = await site.the_machine("student12")
     site.ec2.faults.capacity(machine["InstanceType"], machine["Placement"]["AvailabilityZone"], 0)
     assert "hibernated with all that ran on it" in await site.failed_start("student12")
     tokens = await student.tokens()
     site.ec2.faults.clear()
     await student.start_server()
-    assert await _server(site, "student12") == before
+    assert await server_of(site, "student12") == before
     assert len(tokens) == 1 and await student.tokens() == tokens
+
+
+async def test_a_named_server_that_is_removed_in_its_sleep_leaves_no_token(site):
+    student = await site.user("student13")
+    await student.start_server("second")
+    await hibernated(site, "student13", "second")
+    assert await site.server("student13", "second") is None
+    assert len(await student.tokens()) == 1
+    path = "/users/student13/servers/second"
+    assert (await site.api("DELETE", path, remove=True))[0] == 204
+    assert await student.tokens() == []
 
 
 async def test_a_machine_that_cannot_hibernate_is_stopped(site):
     student = await site.user("student08")
     with site.config(IDLE_ACTION="stop"):
         await student.start_server()
-    before = await _server(site, "student08")
+    before = await server_of(site, "student08")
     mark = len(site.hub_log())
-    await _idle_stop(site, "student08")
+    await idle_stop(site, "student08")
     await site.machine_stopped("student08")
     assert await student.tokens() == []
     assert "stopped plainly" in site.hub_log(mark)
     await student.start_server()
-    assert (await _server(site, "student08"))[1] != before[1]
+    assert (await server_of(site, "student08"))[1] != before[1]
 
 
 async def test_a_hub_that_dies_while_the_machine_wakes_finds_one_server_in_the_end(no_faults):
     site = no_faults
     student = await site.user("student09")
     await student.start_server()
-    before = await _server(site, "student09")
-    await _hibernated(site, "student09")
+    before = await server_of(site, "student09")
+    await hibernated(site, "student09")
     site.ec2.faults.hold("boot")
     await site.begin("student09")
 
@@ -196,25 +207,25 @@ async def test_a_hub_that_dies_while_the_machine_wakes_finds_one_server_in_the_e
     await site.until("the hub to have looked", lambda: _settled(site, "student09"))
     if await site.server("student09") is None:
         await student.start_server()
-    after = await _server(site, "student09")
+    after = await server_of(site, "student09")
     assert after[0] == before[0]
     # This hub never had the text of the token, and hibernates and wakes the server all the same.
-    await _hibernated(site, "student09")
+    await hibernated(site, "student09")
     await student.start_server()
-    assert await _server(site, "student09") == after
-    assert await _reports(after) == 200
+    assert await server_of(site, "student09") == after
+    assert await reports(after) == 200
     assert len(await student.tokens()) == 1
     await student.stop_server()
     assert await student.tokens() == []
-    assert await _reports(before) == 403
-    assert await _reports(after) == 403
+    assert await reports(before) == 403
+    assert await reports(after) == 403
 
 
 async def test_a_database_from_before_the_night_still_gives_the_server_back(site):
     """Last: the hub forgets what it heard since the copy."""
     kept, lost = await site.user("student10"), await site.user("student11")
     await kept.start_server()
-    before = await _server(site, "student10")
+    before = await server_of(site, "student10")
     database = site.demo.folder / "jupyterhub.sqlite"
     await site.demo.hub.stop()
     copy = database.with_name("copy.sqlite")
@@ -222,10 +233,10 @@ async def test_a_database_from_before_the_night_still_gives_the_server_back(site
     await site.demo.hub.start(240)
     await site.until("the hub to take up the server", lambda: _ready(site, "student10"))
     await lost.start_server()
-    unknown = await _server(site, "student11")
+    unknown = await server_of(site, "student11")
     await site.write_home(unknown[0], "thesis.txt", "half of it")
     for name in ("student10", "student11"):
-        await _hibernated(site, name)
+        await hibernated(site, name)
     await site.demo.hub.stop()
     for file in database.parent.glob("jupyterhub.sqlite*"):
         file.unlink()
@@ -235,15 +246,15 @@ async def test_a_database_from_before_the_night_still_gives_the_server_back(site
 
     kept, lost = await site.user("student10"), await site.user("student11")
     await kept.start_server()
-    assert await _server(site, "student10") == before
+    assert await server_of(site, "student10") == before
     assert len(await kept.tokens()) == 1
-    assert await _reports(before) == 200
+    assert await reports(before) == 200
     await lost.start_server()
-    after = await _server(site, "student11")
+    after = await server_of(site, "student11")
     assert after[0] == unknown[0] and after[1] != unknown[1]
     assert await site.read_home(after[0], "thesis.txt") == "half of it"
-    assert await _reports(after) == 200
-    assert await _reports(unknown) == 403
+    assert await reports(after) == 200
+    assert await reports(unknown) == 403
 
 
 def _copied(source, target):
@@ -268,58 +279,6 @@ async def _value(student, kernel_id, name):
         return (await kernel.run(f"print({name})")).strip()
     finally:
         await kernel.close()
-
-
-async def _server(site, name):
-    """Machine, pid and environment of the user's one server process."""
-    machine = (await site.the_machine(name))["InstanceId"]
-    ((pid, environment),) = site.notebooks(machine).items()
-    return machine, pid, environment
-
-
-def _oauth_client(site, name):
-    """What JupyterHub forgets when a token is used again, in its user.py; and where it leads."""
-    with closing(sqlite3.connect(site.demo.folder / "jupyterhub.sqlite")) as database:
-        (client,) = database.execute(
-            "select allowed_scopes, description, redirect_uri from oauth_clients"
-            " where identifier = ?",
-            [f"jupyterhub-user-{name}"],
-        ).fetchall()
-    assert "read:users!user" in client[0], client
-    return client
-
-
-def _token(server):
-    return server[2]["JUPYTERHUB_API_TOKEN"]
-
-
-async def _idle_stop(site, name):
-    seen = (await site.server(name))["last_activity"]
-    body = {"last_activity": seen, "action": "hibernate", "reason": "a test"}
-    status, answer = await site.api("POST", f"/cloudjhub/users/{name}/server/idle-stop", **body)
-    assert status in (202, 204), answer
-    await site.no_server(name)
-
-
-async def _hibernated(site, name):
-    """The culler has the user's server hibernated."""
-    await _idle_stop(site, name)
-    await site.machine_stopped(name)
-    machine = await site.the_machine(name)
-    assert machine["StateReason"]["Code"] == "Client.UserInitiatedHibernate"
-
-
-async def _reports(server, moment=None):
-    """The hub's answer to a report of activity as the server's process sends it."""
-    environment = server[2]
-    moment = moment or datetime.now(timezone.utc)
-    headers = {"Authorization": f"token {_token(server)}"}
-    body = {"servers": {"": {"last_activity": moment.isoformat()}}}
-    async with (
-        aiohttp.ClientSession(headers=headers) as session,
-        session.post(environment["JUPYTERHUB_ACTIVITY_URL"], json=body) as answer,
-    ):
-        return answer.status
 
 
 async def _ready(site, name):
