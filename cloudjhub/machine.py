@@ -201,12 +201,14 @@ class Machine:
         return machine.state == "stopped" and just_began
 
     async def _until_stopped(self, machine: Instance) -> None:
+        patience = self._plan.patience
+        asleep = machine.hibernated
         with self._report.phase(progress.SHUTDOWN):
             await self._fleet.view.until(
                 machine.id,
                 lambda seen: seen is None or seen.state != "stopping",
                 what=f"machine {machine.id} to shut down",
-                seconds=self._plan.patience.stop_seconds,
+                seconds=patience.hibernate_seconds if asleep else patience.stop_seconds,
             )
 
     # -- another machine in place of one that is stopped

@@ -18,6 +18,7 @@ class Patience:
     running_seconds: float = 20.0  # for a machine that was running before, until it counts as hung
     login_seconds: float = 60.0  # for sshd of a machine that boots to let somebody in
     stop_seconds: float = 420.0  # for a machine that shuts down
+    hibernate_seconds: float = 900.0  # for one that writes its memory, GiB by GiB, to its disk
 
 
 async def never(machine: Instance) -> bool:

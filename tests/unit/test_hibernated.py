@@ -1,5 +1,6 @@
 """A machine that is hibernated is woken as it is; who is to be hibernated and who is not."""
 
+import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ from unit.listings import Clock
 from unit.worlds import ADA, TYPES, quick_plan
 
 from cloudjhub import capacity
-from cloudjhub.errors import EC2Unreachable, NoCapacity
+from cloudjhub.errors import EC2Unreachable, NoCapacity, TimedOut
 from cloudjhub.launch_spec import types_to_start
 from cloudjhub.naming import owner_tags
 from cloudjhub.server_stop import ServerStop
@@ -66,6 +67,25 @@ async def test_another_ami_waits_until_it_was_stopped_plainly(world, reason, ask
     machine = await of_ada(world, reason)
     assert (await world.start(machine.id, world.another())).id == machine.id
     assert len(looked_at) == asked
+
+
+@pytest.mark.parametrize(("reason", "waits"), [(ASLEEP, True), ("", False)])
+async def test_a_memory_that_is_being_written_is_waited_for_longer(world, reason, waits):
+    patience = replace(world.plan.patience, stop_seconds=-1.0, hibernate_seconds=60.0)
+    world.plan = replace(world.plan, patience=patience)
+    machine = world.ec2.add("stopping", home=True, tags=owner_tags(ADA))
+    world.ec2.held.add(machine.id)
+    world.ec2.change(machine.id, state_reason=reason)
+    await world.see()
+    if not waits:
+        with pytest.raises(TimedOut):
+            await world.start(machine.id, world.another())
+        return
+    start = asyncio.create_task(world.start(machine.id, world.another()))
+    await world.see()
+    assert not start.done()
+    world.ec2.held.discard(machine.id)
+    assert (await start).id == machine.id
 
 
 # -- stops
