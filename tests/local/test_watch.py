@@ -132,8 +132,8 @@ def test_it_goes_off_but_not_under_who_works_on_it(both: Cloud):
     assert f"{left.id} powers itself off" in console
 
 
-def test_one_watch_runs_and_it_is_the_latest(both: Cloud):
-    machine = Watched(both)
+def test_one_watch_runs_and_it_is_the_latest(cloud: Cloud):
+    machine = Watched(cloud)
     machine.start(LATER)
     (first,) = machine.watchers()
     machine.start(LATER)
