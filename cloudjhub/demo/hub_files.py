@@ -1,5 +1,6 @@
 """What the demo's hub reads: environment and configuration, as plain values and text."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloudjhub.culler.pace import VARIABLE
 from cloudjhub.demo.folder import ADMIN, DemoFolder, Secrets
 
 # jupyterhub_config.py stands beside the package, in the checkout.
@@ -29,6 +31,8 @@ _SCOPES = [
     "read:metrics",
     "shutdown",
 ]
+
+_PACE = {"round_seconds": 5, "hole_seconds": 20, "report_seconds": 30}
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,14 @@ def clean_environment(source: Mapping[str, str]) -> dict[str, str]:
 
 def hub_environment(plan: HubPlan, secrets: Secrets) -> dict[str, str]:
     """The environment of the hub's process."""
+    # Who tries a short limit need not wait for as long as a busy hub may be out of sight.
+    pace = {} if plan.paces_of_aws else {VARIABLE: json.dumps(_PACE)}
     return {
         **clean_environment(os.environ),
         "CLOUDJHUB_CONFIG": str(plan.folder / "server_config.json"),
         "CLOUDJHUB_HUB_IP": plan.hub_address,
         "CONFIGPROXY_AUTH_TOKEN": secrets.proxy_token,
+        **pace,
     }
 
 
