@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from bench import notebook_answer
 
-from cloudjhub.demo.folder import free_port, write_private
+from cloudjhub.demo.folder import write_private
+from cloudjhub.ports import free_port
 
 # Runs where the server shall run. The plan comes from a file, since it holds the server's token.
 # The clock is the one of the whole computer.

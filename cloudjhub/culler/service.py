@@ -1,20 +1,17 @@
 """What jupyterhub_config.py says of the culler: how the hub runs it, and what it may do."""
 
 import os
-import random
-import socket
 import sys
 from typing import Any
 
 from cloudjhub.culler.pace import VARIABLE
+from cloudjhub.ports import free_port
 
 NAME = "culler"
 COMMAND = [sys.executable, "-m", "cloudjhub.culler"]
 #: what the service ends with; see __main__
 HUB_PID = "CLOUDJHUB_HUB_PID"
 _WEB_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
-# Below the ports from which connections are made (ip_local_port_range begins with 32768).
-_PORTS = range(20000, 30000)
 
 
 def service() -> dict[str, Any]:
@@ -26,7 +23,7 @@ def service() -> dict[str, Any]:
     return {
         "name": NAME,
         "command": COMMAND,
-        "url": f"http://127.0.0.1:{_free_port()}",
+        "url": f"http://127.0.0.1:{free_port()}",
         "environment": environment,
         # A hub ends if a service's page does not come up, which on a busy computer takes a while
         # (seconds; default 30).
@@ -44,15 +41,3 @@ def role() -> dict[str, Any]:
 
 def _is_handed_on(name: str) -> bool:
     return name.startswith("AWS_") or name.lower() in _WEB_PROXIES or name == VARIABLE
-
-
-def _free_port() -> int:
-    for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("Of 100 ports of 127.0.0.1 none is free for the culler's page.")

@@ -4,12 +4,12 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cloudjhub.errors import CloudJHubError
+from cloudjhub.ports import free_port, is_free
 
 USERS = ("ada", "grace", "alan", "edsger", "barbara")
 ADMIN = "admin"
@@ -104,8 +104,8 @@ class DemoFolder:
         before = self._read("ports.json") or {}
         chosen: dict[str, int] = {}
         for name in names:
-            port = before.get(name, 0)
-            chosen[name] = port if port and is_free(port) else free_port()
+            port, taken = before.get(name, 0), chosen.values()
+            chosen[name] = port if port and is_free(port) else free_port(but=taken)
         self.write("ports.json", chosen)
         return chosen
 
@@ -122,21 +122,3 @@ class DemoFolder:
             raise DemoError(
                 f"{self / name} is damaged ({error}); remove it, or name another folder."
             ) from error
-
-
-def is_free(port: int) -> bool:
-    """Whether this computer's loopback address has nobody listening on the port."""
-    with socket.socket() as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as attempt:
-        attempt.bind(("127.0.0.1", 0))
-        return int(attempt.getsockname()[1])

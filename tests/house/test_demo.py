@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from cloudjhub.demo.browserless import HubUser
-from cloudjhub.demo.folder import free_port
 from cloudjhub.demo.processes import Process, descendants
 from cloudjhub.demo.stack import MACHINES
+from cloudjhub.ports import free_port
 
 COMMAND = [sys.executable, "-m", "cloudjhub.demo"]
 

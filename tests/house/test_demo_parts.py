@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from cloudjhub.demo.child import Child, Program
-from cloudjhub.demo.folder import DemoError, DemoFolder, is_free
+from cloudjhub.demo.folder import DemoError, DemoFolder
 from cloudjhub.demo.hub_files import clean_environment
 from cloudjhub.demo.processes import Process
+from cloudjhub.ports import is_free
 
 SLEEPER = "import time; print('awake', flush=True); time.sleep(600)"
 
