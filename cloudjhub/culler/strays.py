@@ -1,7 +1,7 @@
 """Which machines run although no server of the hub needs them, and which slept too long. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
@@ -28,6 +28,7 @@ LONGEST_SLEEP = timedelta(days=55)
 # EC2 does not hibernate a machine right after its start, and a plain stop would lose its memory.
 _AWAKE_SECONDS = 300.0
 _WAKES_AT_ONCE = 5
+_REFUSED = "EC2 would not start it; tried again an hour later"
 _MANY = 5
 #: what passes between two rounds counts at most as so much: a longer time nobody looked
 _LONGEST_ROUND_SECONDS = 180.0
@@ -176,9 +177,18 @@ def grace_of(machine: Instance, config: IdleConfig, *, woken: bool, doubtful: bo
 
 
 def sleepers(
-    machines: Iterable[Instance], in_use: InUse, config: IdleConfig, cluster: str, now: datetime
+    machines: Iterable[Instance],
+    in_use: InUse,
+    config: IdleConfig,
+    cluster: str,
+    now: datetime,
+    *,
+    refused: Collection[str] = (),
 ) -> list[Finding]:
-    """Machines that hibernate for so long that they have to be woken and hibernated again."""
+    """Machines that hibernate for so long that they have to be woken and hibernated again.
+
+    ``refused``: ids of those that EC2 would not start a while ago; others come first.
+    """
     due = [
         (since, machine)
         for machine in machines
@@ -200,16 +210,15 @@ def sleepers(
         )
         for since, m in due
     ]
-    return found if config.sweep == "report" else _woken(found)
+    return found if config.sweep == "report" else _woken(found, refused)
 
 
-def _woken(found: list[Finding]) -> list[Finding]:
+def _woken(found: list[Finding], refused: Collection[str]) -> list[Finding]:
     """A few at a time: all of a class that went on holiday together would be up at once."""
-    now = [
-        Finding(each.kind, each.id, each.whose, each.why, "wake", PLANNED)
-        for each in found[:_WAKES_AT_ONCE]
-    ]
-    return now + found[_WAKES_AT_ONCE:]
+    may = [each for each in found if each.id not in refused]
+    waiting = [replace(each, why=f"{each.why}; {_REFUSED}") for each in found if each.id in refused]
+    now = [replace(each, step="wake", outcome=PLANNED) for each in may[:_WAKES_AT_ONCE]]
+    return now + may[_WAKES_AT_ONCE:] + waiting
 
 
 def _asleep_since(machine: Instance) -> datetime | None:

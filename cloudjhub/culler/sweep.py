@@ -8,7 +8,7 @@ itself (``hub_machines``), which alone knows who is starting a server at that mo
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -41,6 +41,7 @@ Ask = Callable[[str, str, Mapping[str, Any] | None], Awaitable[tuple[int, Any]]]
 
 _PATH = "/cloudjhub/machines"
 _LEFTOVERS_EVERY_SECONDS = 3600.0
+_WAKE_AGAIN_SECONDS = 3600.0  # where EC2 would not; others come first meanwhile
 _WOKEN_SECONDS = 3600.0  # after that it is a machine without a server, as any other
 _DEEDS_KEPT = 50
 _STOPS_AT_ONCE = 100  # requests to the hub, which makes few calls of them
@@ -76,6 +77,7 @@ class Sweeper:
         self._strays = Sightings()
         self._leftovers = Sightings(longest_seconds=2 * _LEFTOVERS_EVERY_SECONDS)
         self._woken: dict[str, float] = {}
+        self._not_woken: dict[str, float] = {}  # when EC2 refused
         self._said: set[str] = set()
         self._complaints: dict[str, str] = {}
         self._report = SweepReport(now())
@@ -90,7 +92,7 @@ class Sweeper:
             self._strays.interrupted()
             report = replace(report, unreadable=self._complain("machines", error))
         if dry or self._leftovers_are_due(report):
-            report = replace(report, leftovers_at=report.at, leftovers=(), leftovers_unreadable="")
+            report = replace(report, leftovers=(), leftovers_unreadable="")
             try:
                 report = await self._with_leftovers(report, dry)
                 self._complaints.pop("leftovers", None)
@@ -134,11 +136,17 @@ class Sweeper:
             woken = self._was_woken(machine)
             grace = grace_of(machine, config, woken=woken, doubtful=doubtful)
             found.append(judged(machine, seconds[sighting(machine)], config, grace))
-        return found + sleepers(machines, in_use, config, cluster, self._now())
+        refused = self._lately_refused()
+        return found + sleepers(machines, in_use, config, cluster, self._now(), refused=refused)
 
     def _was_woken(self, machine: Instance) -> bool:
         at = self._woken.get(machine.id)
         return at is not None and self._clock() - at < _WOKEN_SECONDS
+
+    def _lately_refused(self) -> Collection[str]:
+        since = self._clock() - _WAKE_AGAIN_SECONDS
+        self._not_woken = {id: at for id, at in self._not_woken.items() if at > since}
+        return self._not_woken
 
     async def _hub_knows(self, query: str = "") -> HubKnows:
         status, body = await self._ask("GET", _PATH + query, None)
@@ -151,15 +159,22 @@ class Sweeper:
 
     async def _do(self, finding: Finding, cloud: Cloud) -> str:
         if finding.step == "wake":
-            await asyncio.to_thread(cloud.wake, finding.id)
-            self._woken[finding.id] = self._clock()
-            return DONE
+            return await self._wake(finding.id, cloud)
         body = {"hibernate": finding.step == "hibernate", "reason": finding.why}
         status, answer = await self._ask("POST", f"{_PATH}/{finding.id}/stop", body)
         if status in (200, 202, 204):
             return DONE
         said = answer.get("message", "") if isinstance(answer, dict) else ""
         return said or f"The hub answered {status}."
+
+    async def _wake(self, instance_id: str, cloud: Cloud) -> str:
+        try:
+            await asyncio.to_thread(cloud.wake, instance_id)
+        except CloudJHubError:
+            self._not_woken[instance_id] = self._clock()
+            raise
+        self._woken[instance_id] = self._clock()
+        return DONE
 
     # -- volumes, snapshots, addresses
 
@@ -186,7 +201,7 @@ class Sweeper:
             findings = await self._done(
                 findings, lambda each: asyncio.to_thread(_removed, cloud, things[each.id]), 1
             )
-        return replace(report, mode=config.sweep, leftovers=tuple(findings))
+        return replace(report, mode=config.sweep, leftovers=tuple(findings), leftovers_at=report.at)
 
     async def _users(self) -> set[str]:
         """Everybody whom the hub knows, as values of a tag."""

@@ -175,6 +175,27 @@ async def test_a_machine_that_cannot_be_woken_is_said_so():
     assert "StartInstances" in report.machines[0].outcome
 
 
+async def test_sleepers_that_cannot_be_woken_do_not_hold_up_others():
+    world = SweptWorld()
+    asleep = {"state_reason": "Client.UserInitiatedHibernate: ...", "hibernation_configured": True}
+    for number in range(7):
+        since = world.now - timedelta(days=70 - number)
+        world.machine(f"user{number}", "stopped", stopped_at=since, **asleep)
+    world.failures["wake"] = NotPermitted("No.", action="StartInstances")
+    assert [each.step for each in (await world.round()).machines] == ["wake"] * 5 + [""] * 2
+    world.failures.clear()
+    report = await world.round()
+    assert world.done == [("wake", "i-user5"), ("wake", "i-user6")]
+    assert "EC2 would not start it" in report.machines[-1].why
+    world.done.clear()
+    world.listed = world.listed[:5]
+    for _ in range(58):
+        await world.round()
+    assert not world.done
+    await world.round()
+    assert [done[1] for done in world.done] == [f"i-user{number}" for number in range(5)]
+
+
 async def test_the_log_says_each_thing_once_and_each_deed(caplog):
     caplog.set_level("INFO", logger="cloudjhub")
     world = SweptWorld(SWEEP_GRACE_SECONDS=120)

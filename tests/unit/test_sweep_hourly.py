@@ -54,6 +54,17 @@ async def test_leftovers_that_could_not_all_be_read_are_left_alone_and_machines_
     assert world.done[1] == ("remove", "vol-1")
 
 
+async def test_leftovers_that_could_not_be_read_are_looked_for_in_the_next_round():
+    world = SweptWorld(SWEEP="remove")
+    world.found = blank(world)
+    world.failures["inventory"] = EC2Unreachable("Silence.", action="DescribeVolumes")
+    assert (await world.round()).leftovers_at is None
+    world.failures.clear()
+    report = await world.round()
+    assert report.leftovers_at == world.now and [each.id for each in report.leftovers] == ["vol-1"]
+    assert not (await world.round()).leftovers_unreadable and not world.done
+
+
 async def test_what_was_done_is_remembered_once_each():
     world = SweptWorld(SWEEP="remove", SWEEP_GRACE_SECONDS=60)
     world.found = blank(world)
