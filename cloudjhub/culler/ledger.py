@@ -30,17 +30,31 @@ class Ledger:
         self.read_until = 0.0
         self.holes: list[Hole] = []
         self._complaint = ""
+        #: until the first look: it is not known for how long nobody has looked
+        self._from_file = True
         self._load()
 
     def read_at(self, moment: datetime) -> None:
         """The hub was read whole at this moment."""
         now = moment.timestamp()
+        self._forget_the_future(now)
         if now - self.read_until > self._pace.hole_seconds:
             self.holes.append((self.read_until, now))
             log.info("Idle time counts from now on; the hub was read last %s", self._last())
         self.holes = [hole for hole in self.holes if hole[1] > now - _KEPT_SECONDS][-_MOST_HOLES:]
         self.read_until = now
         self._save()
+
+    def _forget_the_future(self, now: float) -> None:
+        """What was written by a clock that was ahead: such a hole would last until that date.
+
+        How long it is since the clock was right only the same process knows; a new one, which may
+        have been away for long, begins anew.
+        """
+        self.holes = [(begin, min(end, now)) for begin, end in self.holes if begin < now]
+        if self._from_file and self.read_until - now > self._pace.hole_seconds:
+            self.read_until, self.holes = 0.0, []
+        self._from_file = False
 
     def seen_seconds(self, since: datetime, until: datetime) -> float:
         """How much of that time activity could be seen in."""

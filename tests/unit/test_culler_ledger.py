@@ -102,6 +102,27 @@ def test_a_clock_that_was_put_back_makes_no_outage(ledger):
     assert ledger.seen_seconds(after(-600), after(0)) == 600
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_was_far_ahead_for_a_look_ends_nobodys_idle_time(ledger, path, restarted):
+    ledger.read_at(after(10**8))
+    if restarted:
+        ledger = Ledger(path, PACE)
+    read_for(ledger, 30, 900)
+    assert ledger.settled_at() == after(30 + SETTLE).timestamp()
+    counts = 900 - 30 - SETTLE
+    assert ledger.seen_seconds(after(-600), after(900)) == counts + (0 if restarted else 600)
+    again = Ledger(path, PACE)
+    read_for(again, 930, 1200)
+    assert again.seen_seconds(after(600), after(1200)) == 600
+
+
+def test_how_long_a_culler_was_away_is_not_told_by_a_clock_that_was_ahead(ledger, path):
+    ledger.read_at(after(86_400))
+    again = Ledger(path, PACE)
+    again.read_at(after(7200))  # two hours in which nobody was heard
+    assert again.seen_seconds(after(-600), after(7200)) == 0
+
+
 def test_old_holes_are_forgotten(ledger):
     ledger.read_at(after(10**7))
     assert len(ledger.holes) == 1
