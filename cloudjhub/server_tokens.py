@@ -84,7 +84,7 @@ class ServerTokens:
 
     def ended(self) -> None:
         """No process is left that runs: all but a hibernated one's are revoked."""
-        for row in (self._made_row(), self._row(self._current)):
+        for row in {self._made_row(), self._row(self._current)}:
             if row is not None and row.id != self._asleep:
                 self._revoke(row)
         self._current = None

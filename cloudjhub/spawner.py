@@ -83,6 +83,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
     def clear_state(self) -> None:
         """Forget the server, not the machine: JupyterHub calls this before each start too."""
         self._tokens.ended()
+        self.next_stop = "stop"  # a server that died is not stopped, and so did not take it
         super().clear_state()
         self._notebook.begin()
 
