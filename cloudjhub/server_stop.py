@@ -10,7 +10,8 @@ from cloudjhub.cluster import Cluster
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError
 from cloudjhub.fleet import Fleet
-from cloudjhub.naming import Owner
+from cloudjhub.naming import USER_TAG, Owner
+from cloudjhub.states import STATES
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class ServerStop:
     patience_seconds: float
     hibernate: bool
     sleeps: Callable[[bool], None]
+    #: whether the hub has a user whose name is this as a value of a tag
+    knows: Callable[[str], bool]
 
     async def run(self) -> None:
         """Have EC2 stop the owner's machines. Returns when EC2 has accepted it.
@@ -38,7 +41,7 @@ class ServerStop:
         try:
             fleet = await self.cluster.fleet()
             await fleet.view.refreshed()
-            for machine in fleet.owned_by(self.owner):
+            for machine in fleet.owned_by(self.owner) or self._of_earlier_name(fleet):
                 # One that a start which failed has left asleep sleeps on.
                 if not machine.hibernated or fleet.is_being_started(machine.id):
                     await self._stop(fleet, machine)
@@ -52,6 +55,19 @@ class ServerStop:
             if self.instance_id:
                 with suppress(CloudJHubError):
                     (await self.cluster.upkeep()).stop_later(self.instance_id)
+
+    def _of_earlier_name(self, fleet: Fleet) -> list[Instance]:
+        """The machine by its id, where its tags name somebody whom the hub does not know.
+
+        A user who was renamed while the server runs has no machine by the new name.
+        """
+        machine = fleet.view.get(self.instance_id) if self.instance_id else None
+        if machine is None or not STATES[machine.state].up or USER_TAG not in machine.tags:
+            return []
+        if self.knows(machine.tags[USER_TAG]):
+            return []
+        log.warning("%s carries the name %s had before", machine.id, self.owner)
+        return [machine]
 
     async def _stop(self, fleet: Fleet, machine: Instance) -> None:
         asleep = False

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from jupyterhub import orm
 from jupyterhub.spawner import Spawner, SpawnException
 from jupyterhub.utils import url_path_join
 
@@ -17,8 +18,8 @@ from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError, ConfigError
 from cloudjhub.fleet import Fleet
 from cloudjhub.idle_config import IdleAction
-from cloudjhub.idle_terms import URL_VARIABLE, idle_url, watch_over
-from cloudjhub.naming import Owner, owner_tags
+from cloudjhub.idle_terms import watch_over, with_idle
+from cloudjhub.naming import Owner, owner_tags, tag_value
 from cloudjhub.notebook_poll import NotebookPoll
 from cloudjhub.notebook_start import Sleeper
 from cloudjhub.ownership import anything_of
@@ -177,9 +178,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         # JUPYTERHUB_SERVICE_URL, where the server listens, comes from these two.
         self.ip, self.port = private_ip, self._server_port or 0
         environment = {key: str(value) for key, value in self.get_env().items()}
-        api_url = environment["JUPYTERHUB_API_URL"]
-        asked_at = idle_url(api_url, self.user.escaped_name, self.name)
-        return {**environment, URL_VARIABLE: asked_at}
+        return with_idle(environment, self.user.escaped_name, self.name)
 
     def _health_path(self) -> str:
         return url_path_join(self.server.base_url if self.server else "/", "api")
@@ -268,7 +267,12 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             patience_seconds=self.boot_timeout_seconds,
             hibernate=asked == "hibernate",
             sleeps=self._note_sleep,
+            knows=self._is_user,
         ).run()
+
+    def _is_user(self, tag: str) -> bool:
+        names = self.user.db.query(orm.User.name)
+        return any(tag_value(name) == tag for (name,) in names)
 
     def _note_sleep(self, asleep: bool) -> None:
         if asleep:

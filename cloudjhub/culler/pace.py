@@ -17,7 +17,8 @@ class Pace:
     sweep_seconds: float = 60.0
     #: between two looks at the hub; after more of them the time between counts as unseen
     hole_seconds: float = 90.0
-    #: how often a single-user server tells the hub when it last worked: JupyterHub's default
+    #: how often a single-user server tells the hub when it last worked: JupyterHub's default, which
+    #: those that an older hub has started go by
     report_seconds: float = 300.0
     #: how often it does so while it works
     work_report_seconds: float = 60.0

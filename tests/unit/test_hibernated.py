@@ -11,7 +11,7 @@ from unit.worlds import ADA, TYPES, quick_plan
 from cloudjhub import capacity
 from cloudjhub.errors import EC2Unreachable, NoCapacity, TimedOut
 from cloudjhub.launch_spec import types_to_start
-from cloudjhub.naming import owner_tags
+from cloudjhub.naming import Owner, owner_tags
 from cloudjhub.server_stop import ServerStop
 
 ASLEEP = "Client.UserInitiatedHibernate: as asked"
@@ -106,9 +106,11 @@ def stopping(world, config):
     machine = world.ec2.add("running", home=True, tags=owner_tags(ADA))
     world.ec2.change(machine.id, hibernation_configured=True, image_id=config.worker_ami)
 
-    async def stop(hibernate):
+    async def stop(hibernate, who=ADA, users=()):
         await world.see()
-        await ServerStop(cluster, ADA, machine.id, 5.0, hibernate, told.append).run()
+        await ServerStop(
+            cluster, who, machine.id, 5.0, hibernate, told.append, users.__contains__
+        ).run()
 
     return SimpleNamespace(stop=stop, told=told, later=later, id=machine.id, world=world)
 
@@ -159,3 +161,21 @@ async def test_one_that_sleeps_already_is_left_asleep(stopping):
     await stopping.stop(False)
     assert stopping.told == []
     assert stopping.world.ec2.count("stop") == 0
+
+
+@pytest.mark.parametrize(
+    ("users", "tag", "state"),
+    [
+        (["lovelace"], "cloudjhub:user", "stopping"),
+        # Somebody else's, and one that says nothing of its owner, are left alone.
+        (["lovelace", "ada"], "cloudjhub:user", "running"),
+        (["lovelace"], "cloudjhub:other", "running"),
+    ],
+)
+async def test_a_renamed_users_machine_is_stopped_too(stopping, users, tag, state):
+    ec2 = stopping.world.ec2
+    tags = dict(ec2.machines[stopping.id].tags)
+    tags[tag] = tags.pop("cloudjhub:user")
+    ec2.change(stopping.id, tags=tags)
+    await stopping.stop(False, Owner("lovelace"), users)
+    assert ec2.machines[stopping.id].state == state
