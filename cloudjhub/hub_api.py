@@ -8,6 +8,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any, Protocol, cast
 
+from jupyterhub import orm
 from jupyterhub.apihandlers.base import APIHandler
 from jupyterhub.scopes import needs_scope
 from pydantic import BaseModel, Field, ValidationError
@@ -18,16 +19,21 @@ from cloudjhub.config import ClusterConfig
 from cloudjhub.errors import ConfigError
 from cloudjhub.idle_config import IdleAction
 from cloudjhub.idle_terms import idle_terms
+from cloudjhub.questions import Questions
 
 _PREFIX = r"/api/cloudjhub/users/([^/]+)"
 
 
 class IdleStop(BaseModel):
-    """Body of an idle-stop. ``last_activity``: what the hub said, upon which this was decided."""
+    """Body of an idle-stop. ``last_activity``: what the hub said, upon which this was decided.
+
+    ``for_age``: it is so old that it does not matter whether it works.
+    """
 
     last_activity: datetime | None
     action: IdleAction
     reason: str = Field(default="idle", max_length=500)
+    for_age: bool = False
 
 
 class _Cluster(Protocol):
@@ -40,6 +46,9 @@ class StopsIdle(Protocol):
     cluster: _Cluster
     #: what the next stop does; a stop that is not asked for here is a plain one
     next_stop: IdleAction
+    questions: Questions
+
+    def was_asked(self, token: orm.APIToken | None) -> None: ...
 
 
 class _ServerHandler(APIHandler):
@@ -58,6 +67,7 @@ class IdleHandler(_ServerHandler):
     def get(self, user_name: str, server_name: str = "") -> None:
         """The terms, in JSON. Asked for by the server itself, with its own token."""
         spawner = self._spawner(user_name, server_name)
+        cast(StopsIdle, spawner).was_asked(self.get_token())
         try:
             config = cast(StopsIdle, spawner).cluster.config()
         except ConfigError as error:
@@ -72,17 +82,34 @@ class IdleStopHandler(_ServerHandler):
 
     @needs_scope("delete:servers")
     async def post(self, user_name: str, server_name: str = "") -> None:
-        """204 when it is off, 202 when it is still stopping, 409 when it is idle no more."""
+        """204 when it is off, 202 while it is stopping, 409 when it is idle no more, or unheard."""
         asked = self._asked()
         spawner = self._spawner(user_name, server_name)
         self._must_be_as_seen(spawner, asked)
         # As JupyterHub's DELETE does (apihandlers/users.py): one that died is noticed as such.
         if spawner.ready and await spawner.poll_and_notify() is None:
             self._must_be_as_seen(spawner, asked)
+            if not asked.for_age and self._is_unheard(spawner):
+                return
             self.log.info("%s of %s: %s", asked.action, spawner._log_name, asked.reason)
             await self._stop(spawner, asked.action)
         self.set_header("Content-Type", "text/plain")
         self.set_status(202 if spawner.pending == "stop" else 204)
+
+    def _is_unheard(self, spawner: Any) -> bool:
+        """Whether its words do not arrive, so that nobody knows whether it works; that is said."""
+        questions = cast(StopsIdle, spawner).questions
+        if not questions.silent:
+            return False
+        message = (
+            f"The server has not asked for its terms {questions.silent}, as it did before: whether "
+            "it works is not known. Can its machine reach the hub's API, and is its token valid?"
+        )
+        if questions.is_news():
+            self.log.warning("%s is not stopped. %s", spawner._log_name, message)
+        self.set_status(409)
+        self.write(json.dumps({"status": 409, "message": message, "unheard": True}))
+        return True
 
     async def _stop(self, spawner: Any, action: IdleAction) -> None:
         cast(StopsIdle, spawner).next_stop = action

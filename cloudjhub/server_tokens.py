@@ -34,6 +34,10 @@ class ServerTokens:
         """Whether a process may still have its token when its machine wakes up."""
         return self._asleep is not None
 
+    def is_current(self, row: orm.APIToken | None) -> bool:
+        """Whether it is the one of the server's process."""
+        return row is not None and row.id == self._current
+
     def made(self) -> None:
         """JupyterHub has made one, and the server is going to get it."""
         row = self._made_row()

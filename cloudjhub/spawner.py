@@ -24,6 +24,7 @@ from cloudjhub.notebook_poll import NotebookPoll
 from cloudjhub.notebook_start import Sleeper
 from cloudjhub.ownership import anything_of
 from cloudjhub.progress import StartReport
+from cloudjhub.questions import Questions
 from cloudjhub.server_start import Known, Running, ServerStart, Wanted
 from cloudjhub.server_stop import ServerStop
 from cloudjhub.server_tokens import ServerTokens
@@ -47,6 +48,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._start_under_way = False
         self._report: StartReport | None = None
         self._notebook = NotebookPoll()
+        self.questions = Questions()
         #: what the next stop does; one that nobody asked otherwise for is plain
         self.next_stop: IdleAction = "stop"
 
@@ -63,6 +65,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._instance_id = state.get("instance_id")
         self._host_key = state.get("host_key")
         self._tokens.load(state)
+        self.questions.load(state)
         self._private_ip = state.get("private_ip", "")
         self._server_port = state.get("port")
         self._took = state.get("took", {})
@@ -75,6 +78,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
             instance_id=self._instance_id,
             host_key=self._host_key,
             **self._tokens.state(),
+            **self.questions.state(),
             private_ip=self._private_ip,
             port=self._server_port,
             took=self._took,
@@ -87,6 +91,7 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self.next_stop = "stop"  # a server that died is not stopped, and so did not take it
         super().clear_state()
         self._notebook.begin()
+        self.questions.begin()
 
     def _commit(self, instance: Instance, host_key: str) -> None:
         """Write the state in the middle of a start, so that a hub that dies now finds back.
@@ -98,6 +103,11 @@ class InstanceSpawner(InstanceSpawnerTraits, Spawner):
         self._private_ip = instance.private_ip or ""
         self._tokens.made()
         self._write_state()
+
+    def was_asked(self, token: orm.APIToken | None) -> None:
+        """Somebody asks what holds for this server. It is noted if that is the server itself."""
+        if self._tokens.is_current(token) and self.questions.heard():
+            self._write_state()
 
     def _write_state(self) -> None:
         self.orm_spawner.state = self.get_state()

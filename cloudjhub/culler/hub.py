@@ -1,5 +1,6 @@
 """What the culler asks of the hub: its REST API, with the token of the service."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 # Stops that are sent side by side become few StopInstances; the hub's own limit of servers that
 # start at once is of the same order.
 _SIDE_BY_SIDE = 200
+# Beyond the stops: who asks for groups must not wait behind them.
+_QUESTIONS = 20
 _PAGE = 200
 _PATIENCE_SECONDS = 60
 
@@ -53,7 +56,8 @@ class Hub:
     def __init__(self, url: str, token: str):
         self._url = url
         self._token = token
-        self._client = AsyncHTTPClient(force_instance=True, max_clients=_SIDE_BY_SIDE)
+        self._client = AsyncHTTPClient(force_instance=True, max_clients=_SIDE_BY_SIDE + _QUESTIONS)
+        self._places = asyncio.Semaphore(_SIDE_BY_SIDE)
 
     async def ask(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, paged: bool = False
@@ -67,6 +71,8 @@ class Hub:
             method=method,
             headers=headers,
             body=None if body is None else json.dumps(body),
+            # Time in Tornado's own queue counts as time of connecting (20 s if nothing is said).
+            connect_timeout=_PATIENCE_SECONDS,
             request_timeout=_PATIENCE_SECONDS,
             allow_nonstandard_methods=True,
         )
@@ -112,11 +118,16 @@ class Hub:
             following = page["_pagination"]["next"]
         return found
 
-    async def idle_stop(self, server: Server, action: str, reason: str) -> tuple[int, Any]:
-        """Have it stopped unless it was active meanwhile."""
+    async def idle_stop(
+        self, server: Server, action: str, reason: str, *, for_age: bool = False
+    ) -> tuple[int, Any]:
+        """Have it stopped unless it was active meanwhile.
+
+        A place among those that are sent side by side is waited for as long as it takes.
+        """
         path = f"/cloudjhub/users/{quote(server.user, safe='')}/{server.path}/idle-stop"
         body = {"last_activity": server.last_activity, "action": action, "reason": reason}
-        return await self.ask("POST", path, body)
+        return await self.ask("POST", path, {**body, "for_age": for_age})
 
 
 class _Reader:

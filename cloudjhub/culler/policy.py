@@ -31,6 +31,8 @@ class Verdict:
 
     stops: bool
     why: str
+    #: it is so old that it does not matter whether it works
+    for_age: bool = False
 
 
 def terms_of(config: IdleConfig, user: str, groups: Iterable[str]) -> Terms:
@@ -63,7 +65,8 @@ def judge(terms: Terms, *, idle_seconds: float, age_seconds: float, quiet: bool)
     why = _why(terms, idle_seconds, age_seconds)
     if quiet:
         return Verdict(False, f"{why}, but in these hours nothing is stopped")
-    return Verdict(True, why)
+    old = 0 < terms.max_age_seconds <= age_seconds
+    return Verdict(True, why, for_age=old)
 
 
 def seconds_left(terms: Terms, *, idle_seconds: float, age_seconds: float) -> float | None:

@@ -94,6 +94,32 @@ async def test_whoever_came_back_is_not_stopped(site):
     assert (await _idle_stop(site, "student04", seen))[0] == 204
 
 
+async def test_a_server_whose_words_do_not_arrive_is_not_stopped_for_being_idle(site):
+    environment = await _running(site, "student09")
+    seen = (await site.server("student09"))["last_activity"]
+    # Somebody else asks of it, which says nothing; then it does.
+    assert (await site.api("GET", "/cloudjhub/users/student09/server/idle"))[0] == 200
+    assert "asks" not in (await site.server("student09"))["state"]
+    await _asks_and_the_hub_dies(site, "student09", environment)
+    mark = len(site.hub_log())
+    for _ in range(2):
+        status, answer = await _idle_stop(site, "student09", seen)
+        assert status == 409 and answer["unheard"] and "since the hub began" in answer["message"]
+    assert site.hub_log(mark).count("student09 is not stopped") == 1
+    assert (await site.server("student09"))["ready"]
+    assert (await _asked(environment))[0] == 200
+    assert (await _idle_stop(site, "student09", seen))[0] in (202, 204)
+    await site.no_server("student09")
+    # The next server is another; age ends also one that is not heard.
+    environment = await _running(site, "student09")
+    assert "asks" not in (await site.server("student09"))["state"]
+    await _asks_and_the_hub_dies(site, "student09", environment)
+    seen = (await site.server("student09"))["last_activity"]
+    assert (await _idle_stop(site, "student09", seen))[0] == 409
+    assert (await _idle_stop(site, "student09", seen, for_age=True))[0] in (202, 204)
+    await site.no_server("student09")
+
+
 async def test_a_server_that_starts_is_not_stopped(no_faults):
     site = no_faults
     await site.user("student05")
@@ -169,6 +195,19 @@ async def _active(site, name, moment):
     assert (await site.api("POST", f"/users/{name}/activity", **body))[0] == 200
 
 
-async def _idle_stop(site, name, seen):
-    body = {"last_activity": seen, "action": "stop", "reason": "idle for two hours"}
+async def _asks_and_the_hub_dies(site, name, environment):
+    assert (await _asked(environment))[0] == 200
+    assert (await site.server(name))["state"]["asks"]
+    await site.demo.hub.crash()
+    await site.hub_again()
+
+    async def ready():
+        server = await site.server(name)
+        return server and server["ready"]
+
+    await site.until("the hub to know its server", ready)
+
+
+async def _idle_stop(site, name, seen, **more):
+    body = {"last_activity": seen, "action": "stop", "reason": "idle for two hours", **more}
     return await site.api("POST", f"/cloudjhub/users/{name}/server/idle-stop", **body)

@@ -4,14 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 import pytest_asyncio
+from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from cloudjhub.culler import hub as culler_hub
 from cloudjhub.culler import service
 from cloudjhub.culler.hub import Hub, Server
 
@@ -134,12 +137,49 @@ async def test_stops_of_many_are_all_under_way_at_the_same_time(hub: Hub, stand_
     assert len(stand_in.stops) == len(CLASS)
 
 
+async def test_whoever_waits_for_a_place_is_not_refused_and_holds_up_no_question(
+    stand_in: StandIn, monkeypatch
+):
+    monkeypatch.setattr(culler_hub, "_SIDE_BY_SIDE", 3)
+    monkeypatch.setattr(culler_hub, "_QUESTIONS", 1)
+    hub = Hub(f"http://127.0.0.1:{stand_in.port}", "secret")
+    asked: list[HTTPRequest] = []
+    fetch = hub._client.fetch
+
+    def noted(request: HTTPRequest, **more: Any) -> Any:
+        asked.append(request)
+        return fetch(request, **more)
+
+    monkeypatch.setattr(hub._client, "fetch", noted)
+    stand_in.together = len(CLASS)  # none is answered until the test says so
+    nine = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
+    stops = [
+        asyncio.ensure_future(hub.idle_stop(Server(name, "", STARTED, nine), "stop", "idle"))
+        for name in CLASS
+    ]
+    while len(stand_in.stops) < 3:
+        await asyncio.sleep(0.01)
+    # So none of the others waits in the client's queue, which gives up after a while.
+    assert len(asked) == 3
+    assert await asyncio.wait_for(hub.groups_of_users(), 30) == {}
+    stand_in.all_here.set()
+    answers = await asyncio.wait_for(asyncio.gather(*stops), 60)
+    assert [status for status, _ in answers] == [204] * len(CLASS)
+    # Nor has less patience than with an answer.
+    assert {(each.connect_timeout, each.request_timeout) for each in asked} == {(60, 60)}
+
+
 async def test_names_are_part_of_a_path_whatever_they_hold(hub: Hub, stand_in: StandIn):
     nine = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
     await hub.idle_stop(Server("jürgen?x #1", "gpu", STARTED, nine), "hibernate", "idle for long")
     ((path, body),) = stand_in.stops
     assert unquote(path) == "cloudjhub/users/jürgen?x #1/servers/gpu/idle-stop"
-    assert body == {"last_activity": STARTED, "action": "hibernate", "reason": "idle for long"}
+    assert body == {
+        "last_activity": STARTED,
+        "action": "hibernate",
+        "reason": "idle for long",
+        "for_age": False,
+    }
 
 
 @pytest.mark.parametrize("status", [403, 500, 503])
