@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hub.asleep import hibernated
 from playwright.async_api import expect
 from sites import USERS, running_site
 
@@ -38,13 +39,7 @@ async def test_a_variable_is_there_after_the_night(site, page, shoot):
 
     machine = (await site.the_machine("student01"))["InstanceId"]
     ((pid, _),) = site.notebooks(machine).items()
-    seen = (await site.server("student01"))["last_activity"]
-    body = {"last_activity": seen, "action": "hibernate", "reason": "a test"}
-    path = "/cloudjhub/users/student01/server/idle-stop"
-    assert (await site.api("POST", path, **body))[0] in (202, 204)
-    await site.machine_stopped("student01")
-    reason = (await site.the_machine("student01"))["StateReason"]["Code"]
-    assert reason == "Client.UserInitiatedHibernate"
+    await hibernated(site, "student01")
     # JupyterLab, which was left open, notices and leads back.
     restart = page.get_by_role("dialog").get_by_role("button", name="Restart")
     await expect(restart).to_be_visible()

@@ -18,12 +18,19 @@ def token_of(server):
     return server[2]["JUPYTERHUB_API_TOKEN"]
 
 
-async def idle_stop(site, name, server=""):
-    seen = (await site.server(name, server))["last_activity"]
-    body = {"last_activity": seen, "action": "hibernate", "reason": "a test"}
+async def idle_stop(site, name, server="", action="hibernate"):
     which = f"servers/{server}" if server else "server"
-    status, answer = await site.api("POST", f"/cloudjhub/users/{name}/{which}/idle-stop", **body)
-    assert status in (202, 204), answer
+
+    async def begun():
+        seen = (await site.server(name, server))["last_activity"]
+        body = {"last_activity": seen, "action": action, "reason": "a test"}
+        path = f"/cloudjhub/users/{name}/{which}/idle-stop"
+        status, answer = await site.api("POST", path, **body)
+        # 409: the server has told of activity since.
+        assert status in (202, 204, 409), answer
+        return status != 409
+
+    await site.until(f"the hub to begin to {action} the server of {name}", begun)
     await site.no_server(name, server)
 
 

@@ -53,15 +53,6 @@ async def behind_its_back(site, user, person):
     return machine
 
 
-async def hibernated(site, user):
-    """The culler has the user's server hibernated."""
-    body = {"last_activity": (await site.server(user))["last_activity"], "action": "hibernate"}
-    path = f"/cloudjhub/users/{user}/server/idle-stop"
-    status, answer = await site.api("POST", path, **body)
-    assert status in (202, 204), answer
-    await site.machine_stopped(user)
-
-
 async def running(site, *users):
     async def all_run():
         return {await site.machine_state(user) for user in users} == {"running"}

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 import pytest_asyncio
+from hub.asleep import hibernated
 from hub.sweeping import (
     Sweeping,
     behind_its_back,
-    hibernated,
     press_start,
     printed_sweep,
     ready,
