@@ -84,11 +84,18 @@ class _Watch:
             if lock is None:
                 return
             why = self._patience.look(_now(), self._settings, self._looker.look(locks=False))
-            if why:
-                _say("powers the machine off: " + why)
-                done = subprocess.run([self._poweroff], stdin=subprocess.DEVNULL, check=False)
+            if not why:
+                return
+            _say("powers the machine off: " + why)
+            code = subprocess.run(
+                [self._poweroff], stdin=subprocess.DEVNULL, check=False
+            ).returncode
+            if code == 0:
                 time.sleep(OFF_SECONDS)
-                _say(f"it is still on; {self._poweroff} ended with code {done.returncode}")
+        if code != 0:
+            # It stays on, so whoever starts a notebook on it meanwhile may.
+            time.sleep(OFF_SECONDS)
+        _say(f"it is still on; {self._poweroff} ended with code {code}")
 
 
 def _now():

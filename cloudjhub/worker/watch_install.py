@@ -93,7 +93,7 @@ def _put(path, content):
 
 
 def _watcher(folder):
-    """The pid of the watch that runs; None if none does."""
+    """The pid of the watch that runs, 0 if it has not written it yet; None if none does."""
     path = os.path.join(folder, "lock")
     with locked(path) as lock:
         if lock is not None:
@@ -129,11 +129,18 @@ def _systemctl(*words):
 
 def _ensure_process(folder, new):
     pid = _watcher(folder)
-    if pid and new:
+    if pid is not None and not new:
+        return
+    deadline = time.monotonic() + END_SECONDS
+    while pid == 0:
+        # It has just begun, with what was there before; its pid follows at once.
+        if time.monotonic() > deadline:
+            raise Trouble("The earlier watch does not say which process it is.")
+        time.sleep(0.02)
+        pid = _watcher(folder)
+    if pid is not None:
         os.kill(pid, signal.SIGKILL)
         _wait_for_end(folder)
-    elif pid is not None:
-        return
     with open(os.path.join(folder, "log"), "ab") as log:
         subprocess.Popen(
             [sys.executable, "-I", os.path.join(folder, PROGRAM)],

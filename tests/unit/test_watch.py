@@ -6,12 +6,15 @@ import http.server
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -66,7 +69,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub_port() -> Iterator[int]:
+def hub_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(watch, "HUB_SECONDS", 60.0)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
@@ -142,6 +146,31 @@ def test_on_a_copy_of_its_machine_it_ends(tmp_path):
     assert "this machine is a copy" in done.stdout
 
 
+# -- a machine that stays on -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("poweroff", "held"), [("/bin/true", True), ("/bin/false", False)])
+def test_while_a_machine_goes_off_no_start_begins_but_one_that_stays_on_can_be_used(
+    tmp_path, monkeypatch, poweroff, held
+):
+    monkeypatch.setenv("CLOUDJHUB_ROOT", str(tmp_path))
+    machine.make_folder(machine.under_root(servers.RUN), 0o711)
+    found = []
+
+    def sleep(seconds):
+        with machine.locked(servers.path("lock")) as lock:
+            found.append((seconds, lock is None))
+
+    its_watch = watch._Watch(
+        {**dict.fromkeys(watch.Settings._fields), "poweroff": poweroff, "account": "root"}
+    )
+    its_watch._looker = Mock()
+    its_watch._patience = Mock(look=Mock(return_value="nothing has worked"))
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    its_watch._end()
+    assert found == [(watch.OFF_SECONDS, held)]
+
+
 # -- what stands in the way of it does not stand in the way of a notebook --------------------------
 
 
@@ -170,6 +199,45 @@ def test_a_machine_that_cannot_have_one_says_so(tmp_path, monkeypatch):
     (tmp_path / "run").write_text("no folder")
     said = watch_install.ensure(asked(), servers.Background(), account())
     assert said.startswith("Without a watch: ") and "Not a directory" in said
+
+
+# -- the process where there is no systemd ---------------------------------------------------------
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    """A process that has the watch's lock, and has not written who it is."""
+    script = 'exec 9>"$1"; flock 9; echo locked; exec sleep 600'
+    process = subprocess.Popen(
+        ["sh", "-c", script, "sh", str(tmp_path / "lock")], stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"locked\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_an_earlier_watch_that_has_just_begun_is_waited_for_and_replaced(
+    tmp_path, monkeypatch, earlier
+):
+    started = []
+    monkeypatch.setattr(watch_install, "END_SECONDS", 120.0)
+    monkeypatch.setattr(watch_install.subprocess, "Popen", lambda *a, **k: started.append(a))
+    monkeypatch.setattr(
+        watch_install.time, "sleep", lambda _: (tmp_path / "lock").write_text(str(earlier.pid))
+    )
+    watch_install._ensure_process(str(tmp_path), new=False)
+    assert earlier.poll() is None and not started
+    watch_install._ensure_process(str(tmp_path), new=True)
+    assert len(started) == 1
+    assert earlier.wait(120) == -signal.SIGKILL
+
+
+def test_one_that_never_says_who_it_is_is_named_as_the_trouble(tmp_path, monkeypatch, earlier):
+    monkeypatch.setattr(watch_install, "END_SECONDS", 0.1)
+    with pytest.raises(machine.Trouble, match="does not say which process it is"):
+        watch_install._ensure_process(str(tmp_path), new=True)
+    assert earlier.poll() is None
 
 
 def account():
