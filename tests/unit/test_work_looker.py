@@ -125,3 +125,27 @@ async def test_the_admins_limit_bounds_for_how_long_a_machine_is_kept(server):
     assert made.work.kept_until > now
     made.keep(0)
     assert made.work.kept_until == 0
+
+
+@pytest.mark.parametrize(("timeout", "usual"), [(None, 15.0), (40, 10.0), (0, 120.0)])
+async def test_machines_that_began_together_do_not_go_on_asking_together(
+    server, monkeypatch, timeout, usual
+):
+    hub = Hub(None, {})
+    if timeout is not None:
+        hub.terms = terms_from({**TERMS, "timeout_seconds": timeout})
+    pauses = []
+
+    class _Slept(Exception):
+        pass
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+        raise _Slept
+
+    monkeypatch.setattr(looker.asyncio, "sleep", sleep)
+    for _ in range(20):
+        with pytest.raises(_Slept):
+            await Looker(server, hub).ask_on()
+    assert len(set(pauses)) > 1
+    assert all(0.9 * usual <= pause <= 1.1 * usual for pause in pauses)

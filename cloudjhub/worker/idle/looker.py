@@ -52,11 +52,13 @@ class Looker:
         """Ask the hub again and again what holds for this machine."""
         for times in count():
             await self.ask()
-            usual = ASK_SECONDS * random.uniform(0.9, 1.1)
+            pause = ASK_SECONDS
             if self.hub.terms is None:
-                usual = min(usual, FIRST_ASK_SECONDS * 2.0 ** min(times, 10))
-            timeout = self.hub.terms.timeout_seconds if self.hub.terms else 0
-            await asyncio.sleep(min(usual, timeout / 4) if timeout else usual)
+                pause = min(pause, FIRST_ASK_SECONDS * 2.0 ** min(times, 10))
+            elif self.hub.terms.timeout_seconds:
+                pause = min(pause, self.hub.terms.timeout_seconds / 4)
+            # Machines that began together do not go on asking together.
+            await asyncio.sleep(pause * random.uniform(0.9, 1.1))
 
     async def ask(self):
         """Ask the hub now."""
