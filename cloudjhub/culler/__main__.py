@@ -7,13 +7,16 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tornado.web import Application
+
 from cloudjhub.config_file import ConfigFile
-from cloudjhub.culler import gauges, rounds, service, web
+from cloudjhub.culler import clocks, gauges, service, web
 from cloudjhub.culler.board import Board
 from cloudjhub.culler.hub import Hub
 from cloudjhub.culler.ledger import Ledger
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 #: in the hub's working folder, where its database is unless somebody moved that
 LEDGER = "cloudjhub_culler_ledger.json"
 _PR_SET_PDEATHSIG = 1
+_LISTEN_TRIES = 60
+_LISTEN_PAUSE_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,16 +62,33 @@ def end_with_hub(hub_pid: str) -> None:
 async def serve() -> None:
     """The page first: the hub waits for it before it goes on."""
     pace, file, hub = Pace.of(), _config_file(), _hub()
-    all_rounds = Rounds(file, hub, Ledger(Path(LEDGER), pace), pace, clock=rounds.utcnow)
+    ledger = Ledger(Path(LEDGER), pace)
+    all_rounds = Rounds(file, hub, ledger, pace, clock=clocks.utcnow, monotonic=clocks.monotonic)
     sweeps = Sweeps(Sweeper(config=file.current, ask=hub.ask), all_rounds.board)
     address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
     page = web.application(all_rounds.board, os.environ["JUPYTERHUB_SERVICE_PREFIX"])
-    page.listen(address.port or 80, address.hostname or "127.0.0.1")
+    await listen(page, address.port or 80, address.hostname or "127.0.0.1")
     # Beside each other: a sweep waits for EC2, and time without a round is time without sight.
     await asyncio.gather(
         again_and_again(all_rounds.round, pace.round_seconds),
         again_and_again(sweeps.round, pace.sweep_seconds),
     )
+
+
+async def listen(page: Application, port: int, address: str) -> None:
+    """Somebody else may have the port for a moment, and without a page the hub ends.
+
+    Raises OSError where it is theirs for longer.
+    """
+    for last in [False] * _LISTEN_TRIES + [True]:
+        try:
+            page.listen(port, address)
+            return
+        except OSError as error:
+            if last:
+                raise
+            log.warning("The page is not there yet: port %s: %s", port, error)
+        await asyncio.sleep(_LISTEN_PAUSE_SECONDS)
 
 
 async def print_sweep() -> None:
@@ -97,13 +119,19 @@ class Sweeps:
 
 
 async def again_and_again(work: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """For ever; what nobody foresaw ends one time only."""
+    """Begun every so many seconds for ever; what nobody foresaw ends one time only."""
     while True:
+        begun = time.monotonic()
         try:
             await work()
         except Exception:
             log.exception("A round failed")
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(_pause_seconds(seconds, time.monotonic() - begun))
+
+
+def _pause_seconds(period: float, took: float) -> float:
+    """Until the next begins: at least a second, so that a hub that is slow gets some rest."""
+    return max(min(1.0, period), period - took)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Stop:
     server: Server
     action: str
     why: str
-    #: "done", "came_back" or "refused"
+    #: "done", "came_back", "unheard" or "refused"
     outcome: str
 
 

@@ -31,7 +31,7 @@ servers = Gauge(
 )
 stops = Counter(
     "cloudjhub_culler_stops",
-    "Servers that were to be stopped; outcome: done, came_back or refused.",
+    "Servers that were to be stopped; outcome: done, came_back, unheard or refused.",
     ["action", "outcome"],
     registry=REGISTRY,
 )

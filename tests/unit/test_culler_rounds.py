@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -31,12 +32,18 @@ class Class:
 
     def __init__(self, folder):
         self.now = MONDAY
+        self.put_forward = 0.0
         self.servers: list[Server] = []
         self.groups: dict[str, list[str]] = {}
         self.asked_for_groups = 0
         self.away = False
         self.answers: dict[str, int] = {}
         self.stopped: list[tuple[str, str, str]] = []
+        self.unheard = False
+        self.asked_for_age: list[bool] = []
+        self.sent: list[str] = []
+        #: what the answers to stops wait for
+        self.answering: asyncio.Event | None = None
         self.path = folder / "server_config.json"
         self._key = folder / "key"
         self._key.touch()
@@ -46,7 +53,8 @@ class Class:
             self,
             Ledger(folder / "ledger.json", PACE),
             PACE,
-            clock=lambda: self.now,
+            clock=lambda: self.now + timedelta(seconds=self.put_forward),
+            monotonic=lambda: (self.now - MONDAY).total_seconds(),
         )
 
     @property
@@ -59,6 +67,13 @@ class Class:
     def begins(self, user: str, name: str = "") -> None:
         self.servers.append(Server(user, name, self.now.isoformat(), self.now))
 
+    def works(self, user: str, *, behind: float = 0) -> None:
+        """Now, and says so by a clock that is behind by so much."""
+        at = (self.now - timedelta(seconds=behind)).isoformat()
+        self.servers = [
+            replace(each, last_activity=at) if each.user == user else each for each in self.servers
+        ]
+
     def let_pass(self, seconds: float) -> None:
         """The culler looks every half minute, and somebody is asked at the end."""
         end = self.now + timedelta(seconds=seconds)
@@ -67,7 +82,11 @@ class Class:
             self.look()
 
     def look(self) -> None:
-        asyncio.run(self.rounds.round())
+        asyncio.run(self._look())
+
+    async def _look(self) -> None:
+        await self.rounds.round()
+        await self.rounds.stops_answered()
 
     # -- what the rounds ask of a hub
 
@@ -80,7 +99,13 @@ class Class:
         self.asked_for_groups += 1
         return self.groups
 
-    async def idle_stop(self, server: Server, action: str, reason: str):
+    async def idle_stop(self, server: Server, action: str, reason: str, *, for_age: bool):
+        self.asked_for_age.append(for_age)
+        if self.unheard and not for_age:
+            return 409, {"status": 409, "message": "not asked for long", "unheard": True}
+        self.sent.append(str(server))
+        if self.answering:
+            await self.answering.wait()
         status = self.answers.get(server.user, 204)
         if status == 204:
             self.servers.remove(server)
@@ -230,3 +255,97 @@ def test_what_the_hub_answers_is_counted_and_told(hub, status, outcome, caplog):
     assert hub.board.stops[0].outcome == outcome
     refusals = [record for record in caplog.records if record.levelname == "WARNING"]
     assert len(refusals) == (outcome == "refused")
+
+
+async def test_stops_that_take_long_hold_up_no_look_and_are_not_sent_twice(tmp_path):
+    hub = Class(tmp_path)
+    hub.configure(MAX_AGE_HOURS=1)
+    hub.answering = asyncio.Event()
+    hub.begins("ada")
+    await hub.rounds.round()
+    hub.now += timedelta(hours=2)
+    hub.begins("grace")
+    for _ in range(3):
+        hub.now += timedelta(minutes=40)
+        await asyncio.wait_for(hub.rounds.round(), 30)
+        await asyncio.sleep(0)
+    assert hub.board.judged_at == hub.now
+    assert hub.sent == ["ada"]
+    hub.answering.set()
+    await asyncio.wait_for(hub.rounds.stops_answered(), 30)
+    await hub.rounds.round()
+    await asyncio.wait_for(hub.rounds.stops_answered(), 30)
+    assert hub.sent == ["ada", "grace"] and not hub.servers
+
+
+def test_what_fails_in_a_stop_as_nobody_foresaw_is_logged_and_keeps_no_other(hub, caplog):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600)
+    hub.answers = {"ada": {}}  # no number
+    for user in ("ada", "grace"):
+        hub.begins(user)
+    hub.let_pass(600)
+    assert "ada was not stopped" in caplog.text
+    assert [stop[0] for stop in hub.stopped] == ["grace"]
+
+
+def test_whose_machines_clock_is_behind_is_idle_from_what_the_culler_saw(hub):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600)
+    hub.begins("ada")
+    for _ in range(20):
+        hub.works("ada", behind=900)
+        hub.let_pass(60)
+    assert not hub.stopped
+    hub.let_pass(510)
+    assert not hub.stopped
+    hub.let_pass(60)
+    assert [stop[0] for stop in hub.stopped] == ["ada"]
+
+
+@pytest.mark.parametrize("jump", [86_400, 80, -3600])
+def test_in_a_round_with_a_jump_of_the_clock_nobody_is_stopped(hub, jump, caplog):
+    hub.configure(MAX_AGE_HOURS=1)
+    hub.begins("ada")
+    hub.let_pass(3570)
+    hub.put_forward = jump
+    hub.let_pass(30)
+    assert not hub.stopped
+    assert caplog.text.count("the clock was put by") == 1
+    hub.put_forward = max(jump, 0)
+    hub.let_pass(60)
+    assert hub.stopped
+    hub.look()
+    assert caplog.text.count("the clock was put by") == (2 if jump < 0 else 1)
+
+
+def test_a_clock_that_is_put_right_a_little_at_a_time_changes_nothing(hub, caplog):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600)
+    hub.begins("ada")
+    for _ in range(6):
+        hub.put_forward += 1
+        hub.let_pass(100)
+    assert hub.stopped and "the clock was put" not in caplog.text
+
+
+def test_one_that_is_not_heard_is_said_once_and_stopped_for_age(hub, caplog):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600, MAX_AGE_HOURS=1)
+    before = counted("stop", "unheard")
+    hub.unheard = True
+    hub.begins("ada")
+    hub.let_pass(3570)
+    assert len(hub.asked_for_age) > 50 and not any(hub.asked_for_age) and not hub.stopped
+    assert counted("stop", "unheard") == before + 1
+    assert [stop.outcome for stop in hub.board.stops] == ["unheard"]
+    assert len([r for r in caplog.records if "not asked for long" in r.getMessage()]) == 1
+    hub.let_pass(30)
+    assert [stop[0] for stop in hub.stopped] == ["ada"]
+
+
+def test_one_that_is_heard_again_and_lost_again_is_said_again(hub):
+    hub.configure(JUPYTER_NOTEBOOK_TIMEOUT=600)
+    hub.unheard = True
+    hub.begins("ada")
+    hub.let_pass(700)
+    (server,) = hub.servers
+    hub.servers = [Server("ada", "", hub.now.isoformat(), server.started)]
+    hub.let_pass(700)
+    assert [stop.outcome for stop in hub.board.stops] == ["unheard", "unheard"]
