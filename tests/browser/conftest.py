@@ -60,8 +60,10 @@ async def chromium() -> AsyncIterator[Browser]:
 async def page(chromium: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
     """A window of its own; what it showed last is kept when the test is over."""
     context = await chromium.new_context(viewport={"width": 1280, "height": 800})
+    # Of pages that open by themselves, too, and of what navigates.
+    context.set_default_timeout(_PATIENCE_MS)
+    context.set_default_navigation_timeout(_PATIENCE_MS)
     window = await context.new_page()
-    window.set_default_timeout(_PATIENCE_MS)
     yield window
     await _keep(window, f"{request.node.name}-end")
     await context.close()

@@ -12,6 +12,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 #: seconds; a server at work tells the hub three times in it
 LIMIT = 60
 PACE = {"round_seconds": 1, "hole_seconds": 20, "report_seconds": 5, "work_report_seconds": 20}
+# Nothing is stopped at first, however long logins and pages take.
+QUIET = {"JUPYTER_NOTEBOOK_TIMEOUT": LIMIT, "IDLE_NEVER_IN": ["* 00:00-00:00 UTC"]}
 CONFIG = f"""
 import json, os
 from cloudjhub.culler import pace
@@ -21,8 +23,8 @@ os.environ[pace.VARIABLE] = json.dumps({PACE!r})
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(tmp_path_factory):
-    """A hub that stops machines after a minute without work."""
-    settings = {"more_server_config": {"JUPYTER_NOTEBOOK_TIMEOUT": LIMIT}, "more_config": CONFIG}
+    """A hub that stops machines after a minute without work, once the quiet hours are over."""
+    settings = {"more_server_config": QUIET, "more_config": CONFIG}
     folder = tmp_path_factory.mktemp("site")
     async with running_site(folder, users=USERS[:3], **settings) as running:
         yield running
@@ -31,15 +33,7 @@ async def site(tmp_path_factory):
 async def test_a_forgotten_page_does_not_keep_its_machine_and_its_menu_does(
     site, chromium, page, shoot
 ):
-    for name in ("student01", "student02"):
-        await (await site.user(name)).start_server()
-    elsewhere = await chromium.new_context(viewport={"width": 1280, "height": 800})
-    forgotten = await elsewhere.new_page()
-    await _open_lab(site, forgotten, "student01")
-    await expect(forgotten.locator("#cloudjhub-idle")).to_have_text(
-        re.compile(r"^Machine stops at \d+:\d\d [AP]M \(idle\)$")
-    )
-
+    await (await site.user("student02")).start_server()
     await _open_lab(site, page, "student02")
     shown = page.locator("#cloudjhub-idle")
     await shown.click()
@@ -51,13 +45,21 @@ async def test_a_forgotten_page_does_not_keep_its_machine_and_its_menu_does(
     await expect(shown).to_have_text(re.compile(r"^Kept until .*\d+:\d\d [AP]M$"))
     assert "it is kept until" in await shown.get_attribute("title")
 
+    await (await site.user("student01")).start_server()
+    elsewhere = await chromium.new_context(viewport={"width": 1280, "height": 800})
+    elsewhere.set_default_timeout(120_000)
+    forgotten = await elsewhere.new_page()
     # Left open in sight, it goes on listing files and kernels and saving its layout.
-    asked = forgotten.expect_request(re.compile("/lab/api/workspaces/"), timeout=120_000)
-    async with asked as request:
+    async with forgotten.expect_request(re.compile("/lab/api/workspaces/")) as request:
+        await _open_lab(site, forgotten, "student01")
         assert (await request.value).method in ("GET", "PUT")
-    await site.no_server("student01")
-    await site.machine_stopped("student01")
-    assert await site.machine_state("student02") == "running"
+    await expect(forgotten.locator("#cloudjhub-idle")).to_have_text(
+        re.compile(r"^Machine stops at (\w+ )?\d+:\d\d [AP]M \(idle\)$")
+    )
+    with site.config(IDLE_NEVER_IN=[]):
+        await site.no_server("student01")
+        await site.machine_stopped("student01")
+        assert await site.machine_state("student02") == "running"
     await shoot("idle-2-kept")
 
     await shown.click()
