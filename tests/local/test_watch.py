@@ -1,6 +1,7 @@
 """The watch on machines of this computer: what keeps it waiting, and who ends when it does not."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -59,6 +60,17 @@ class Watched:
         )
         with connect(target, timeout_seconds=60) as session:
             assert notebook.start(session, plan).log_tail == ""
+
+    def start_for_long(self) -> str:
+        """The pid of the watch, once it runs: a start does not wait for that."""
+        self.start(LATER)
+        deadline = time.monotonic() + 120
+        while True:
+            pid = self.inside(f"cat {self.folder}/watch/lock || true").strip()
+            if self.watchers() == [pid]:
+                return pid
+            log = self.inside(f"cat {self.folder}/watch/log || true")
+            assert time.monotonic() < deadline, f"{pid!r} does not watch alone.\n{log}"
 
     @property
     def address(self) -> str:
@@ -121,7 +133,7 @@ def test_it_goes_off_but_not_under_who_works_on_it(both: Cloud):
     with helped.helper_at_work(), read.shell():
         for machine in (helped, read, left):
             machine.start()
-        computed.start(replace(SOON, busy_cpu_percent=2))
+        computed.start(replace(SOON, busy_cpu_percent=2, limit_seconds=8, grace_seconds=8))
         left.wait_off()
         kept = (helped, read, computed)
         assert [both.state(machine.id) for machine in kept] == ["running"] * 3
@@ -134,19 +146,15 @@ def test_it_goes_off_but_not_under_who_works_on_it(both: Cloud):
 
 def test_one_watch_runs_and_it_is_the_latest(cloud: Cloud):
     machine = Watched(cloud)
-    machine.start(LATER)
-    (first,) = machine.watchers()
-    machine.start(LATER)
-    assert machine.watchers() == [first]
+    first = machine.start_for_long()
+    assert machine.start_for_long() == first
 
     # As an earlier version of it would have been.
     machine.inside(f"echo >> {machine.folder}/watch/watch.pyz")
-    machine.start(LATER)
-    (second,) = machine.watchers()
+    second = machine.start_for_long()
     assert second != first
     # One that died is there again with the next start, and heeds what another says.
     machine.inside(f"kill -9 {second}")
-    machine.start(LATER)
-    assert len(machine.watchers()) == 1
+    assert machine.start_for_long() not in (first, second)
     machine.start(SOON)
     machine.wait_off()

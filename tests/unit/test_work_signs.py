@@ -161,7 +161,7 @@ def _state(pid):
 
 def _until(holds):
     """Wait for what another process does."""
-    for _ in range(600):
+    for _ in range(2400):
         if holds():
             return
         subprocess.run(["sleep", "0.05"], check=True)
