@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from hub.together import HELD, together
 from sites import BRISK
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -26,8 +27,7 @@ PACE = {
 }
 SITE = {
     "more_server_config": {"JUPYTER_NOTEBOOK_TIMEOUT": NEVER_HERE},
-    "more_config": BRISK
-    + f"""
+    "more_config": f"""{BRISK}{HELD}
 import json, os, sys
 from cloudjhub.culler import pace, service
 assert service.COMMAND == [sys.executable, "-m", "cloudjhub.culler"]
@@ -121,7 +121,9 @@ async def test_an_outage_of_the_hub_is_nobodys_idle_time(site):
 
     # The same clock in steps in which the culler looks: now it is idle time, and of all.
     site.ec2.reset_calls()
-    await _pass_steps(site, 2)
+    with together(site, len(CLASS)):
+        await _pass_steps(site, 2)
+        await site.no_server(CLASS[0])
     for name in CLASS:
         await site.no_server(name)
         await site.machine_stopped(name)
