@@ -127,7 +127,8 @@ class Hub:
         """
         path = f"/cloudjhub/users/{quote(server.user, safe='')}/{server.path}/idle-stop"
         body = {"last_activity": server.last_activity, "action": action, "reason": reason}
-        return await self.ask("POST", path, {**body, "for_age": for_age})
+        async with self._places:
+            return await self.ask("POST", path, {**body, "for_age": for_age})
 
 
 class _Reader:

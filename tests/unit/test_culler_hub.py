@@ -154,7 +154,9 @@ async def test_whoever_waits_for_a_place_is_not_refused_and_holds_up_no_question
     stand_in.together = len(CLASS)  # none is answered until the test says so
     nine = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
     stops = [
-        asyncio.ensure_future(hub.idle_stop(Server(name, "", STARTED, nine), "stop", "idle"))
+        asyncio.ensure_future(
+            hub.idle_stop(Server(name, "", STARTED, nine), "stop", "idle", for_age=False)
+        )
         for name in CLASS
     ]
     while len(stand_in.stops) < 3:
