@@ -80,9 +80,8 @@ for extra in sorted((server_config.parent / "jupyterhub_config.d").glob("*.py"))
     load_subconfig(str(extra.absolute()))
 
 # Who is idle is judged by a service, with a page for admins. It stands behind those files, in which
-# somebody may set the lists anew.
-c.JupyterHub.services.append(culler.service())
-c.JupyterHub.load_roles.append(culler.role())
+# somebody may set the lists anew, or have it there already.
+culler.add_to(c.JupyterHub)
 
 # Machines are looked after, and a pool of ready ones is filled, before anybody logs in.
 begin_with_hub()

@@ -80,12 +80,12 @@ async def listen(page: Application, port: int, address: str) -> None:
 
     Raises OSError where it is theirs for longer.
     """
-    for last in [False] * _LISTEN_TRIES + [True]:
+    for left in reversed(range(_LISTEN_TRIES)):
         try:
             page.listen(port, address)
             return
         except OSError as error:
-            if last:
+            if not left:
                 raise
             log.warning("The page is not there yet: port %s: %s", port, error)
         await asyncio.sleep(_LISTEN_PAUSE_SECONDS)

@@ -23,6 +23,11 @@ last_round = Gauge(
     "When everything could be read last.",
     registry=REGISTRY,
 )
+unsettled = Gauge(
+    "cloudjhub_culler_unsettled",
+    "1: nobody becomes idle, since the hub was out of sight a moment ago; 0: time counts.",
+    registry=REGISTRY,
+)
 servers = Gauge(
     "cloudjhub_culler_servers",
     "Servers in the last round: kept, or due to be stopped.",
@@ -62,6 +67,7 @@ def show(board: Board) -> None:
     rounds.labels("read" if board.complete else "unread").inc()
     if board.judged_at is not None:
         last_round.set(board.judged_at.timestamp())
+    unsettled.set(0 if board.settled_at is None else 1)
     due = sum(each.verdict.stops for each in board.judged)
     servers.labels("due").set(due)
     servers.labels("kept").set(len(board.judged) - due)

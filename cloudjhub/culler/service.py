@@ -1,8 +1,11 @@
 """What jupyterhub_config.py says of the culler: how the hub runs it, and what it may do."""
 
+import copy
 import os
 import sys
 from typing import Any
+
+from traitlets.config.loader import LazyConfigValue
 
 from cloudjhub.culler.pace import VARIABLE
 from cloudjhub.ports import free_port
@@ -37,6 +40,23 @@ def role() -> dict[str, Any]:
     """For c.JupyterHub.load_roles: what the service must be allowed, and no more."""
     scopes = ["list:users", "read:servers", "delete:servers", "list:groups", "read:groups"]
     return {"name": NAME, "services": [NAME], "scopes": scopes}
+
+
+def add_to(jupyterhub: Any) -> None:
+    """To ``c.JupyterHub``; what has the name already is left, as a hub ends where two have it."""
+    for name, entry in (("services", service()), ("load_roles", role())):
+        entries = getattr(jupyterhub, name)
+        names = {each.get("name") for each in _listed(entries) if isinstance(each, dict)}
+        if NAME not in names:
+            entries.append(entry)
+
+
+def _listed(entries: Any) -> list[Any]:
+    """What the list will hold, which traitlets keeps apart until somebody has set it."""
+    if not isinstance(entries, LazyConfigValue):
+        return list(entries)
+    # The copy, since it takes in nothing more once it was asked.
+    return list(copy.deepcopy(entries).get_value([]))
 
 
 def _is_handed_on(name: str) -> bool:

@@ -201,11 +201,13 @@ def test_an_outage_of_the_hub_is_nobodys_idle_time(hub):
     hub.look()
     assert hub.board.complete
     assert hub.board.settled_at == hub.now + timedelta(seconds=PACE.settle_seconds)
+    assert gauge("unsettled") == 1
     hub.let_pass(270)
     assert not hub.stopped
     hub.let_pass(60)
     assert hub.stopped
     assert hub.board.settled_at is None
+    assert gauge("unsettled") == 0
 
 
 def test_a_limit_too_short_to_be_heard_in_is_met_by_the_shortest_possible(hub):

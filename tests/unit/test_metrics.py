@@ -99,3 +99,11 @@ def test_the_page_names_every_metric_and_no_other():
     in_queries = set(re.findall(r"(cloudjhub_\w+)", page.replace(table, "")))
     known = {*made, "cloudjhub_"}
     assert {re.sub("_(bucket|sum|count)$", "", name) for name in in_queries} <= known
+
+
+def test_an_alert_tells_of_a_culler_that_is_gone_for_ever():
+    """Its metrics end with it: a comparison with the last one then says nothing."""
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    name = "cloudjhub_culler_last_round_timestamp_seconds"
+    (alert,) = re.findall(rf"expr: (.*{name}.*)", page)
+    assert f"time() - {name} > " in alert and f"or absent({name})" in alert

@@ -179,6 +179,5 @@ c = get_config()
 
 c.JupyterHub.extra_handlers = HANDLERS
 c.JupyterHub.proxy_class = "cloudjhub.hub_proxy.WorkOnlyProxy"
-c.JupyterHub.services.append(culler.service())
-c.JupyterHub.load_roles.append(culler.role())
+culler.add_to(c.JupyterHub)
 '''

@@ -49,6 +49,7 @@ SHIPPED = (
     "4a528b60ec2083c2279f54ee73ac8300ac4d2710daf2dff2a8b4226e58c93aec",
     "f3f9e8aabb86a132427247099ec92e29108f397a5a4fbb875895816a859b5f6a",
     "8eacbd26f82abb0d15f85e9c4f812ed18d9eb47e6653c4620270415ed11aa46f",
+    "cbe5c98f5cbf0e8669534beaeee5de14680d9bcc505d452e181e0e4228bdea33",
 )
 
 #: keys of server_config.json that an operator would look for there
