@@ -13,10 +13,13 @@ from jupyterhub.scopes import needs_scope
 from pydantic import BaseModel, Field, ValidationError
 from tornado import web
 
+from cloudjhub.cluster import Cluster
+from cloudjhub.culler.policy import terms_of
 from cloudjhub.culler.strays import HubKnows, InUse, Server, is_sweepable
 from cloudjhub.ec2_values import Instance
 from cloudjhub.errors import CloudJHubError
 from cloudjhub.fleet import Fleet
+from cloudjhub.naming import tag_value
 
 
 class MachineStop(BaseModel):
@@ -36,10 +39,13 @@ class _MachinesHandler(APIHandler):
             if spawner.active
         ]
 
+    def _cluster(self) -> Cluster:
+        # A spawner without a user, for its traits: as hub_start makes one.
+        return self.settings["spawner_class"](parent=self.app).cluster
+
     async def _fleet(self) -> Fleet:
         try:
-            # A spawner without a user, for its traits: as hub_start makes one.
-            return await self.settings["spawner_class"](parent=self.app).cluster.fleet()
+            return await self._cluster().fleet()
         except CloudJHubError as error:
             raise web.HTTPError(503, error.advice) from error
 
@@ -54,7 +60,24 @@ class MachinesHandler(_MachinesHandler):
         users = None
         if self.get_argument("users", None) is not None:
             users = [name for (name,) in self.db.query(orm.User.name)]
-        self.write(HubKnows(servers=self._servers(), users=users).model_dump_json())
+        limits = self._limits()
+        self.write(HubKnows(servers=self._servers(), users=users, limits=limits).model_dump_json())
+
+    def _limits(self) -> dict[str, int]:
+        """Of the users whose limit is not everybody's."""
+        try:
+            config = self._cluster().config()
+        except CloudJHubError as error:
+            raise web.HTTPError(503, error.advice) from error
+        groups: dict[str, list[str]] = {user: [] for user in config.idle_timeout_of_user}
+        named = orm.Group.name.in_(config.idle_timeout_of_group)
+        for group in self.db.query(orm.Group).filter(named):
+            for user in group.users:
+                groups.setdefault(user.name, []).append(group.name)
+        return {
+            tag_value(user): terms_of(config, user, theirs).timeout_seconds
+            for user, theirs in groups.items()
+        }
 
 
 class MachineStopHandler(_MachinesHandler):

@@ -105,7 +105,7 @@ class IdleConfig(BaseModel):
         alias="SWEEP_GRACE_SECONDS",
         ge=10,
         description="Seconds for which a machine must have run without a server before it is "
-        "stopped for that.",
+        "stopped for that; at least its owner's own limit of idleness.",
     )
 
     def never_idle(self, moment: datetime) -> bool:

@@ -1,5 +1,6 @@
 """Which machines run although no server of the hub needs them, and which slept too long. Pure."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ConfigDict
 
 from cloudjhub.culler.findings import PLANNED, Finding
+from cloudjhub.culler.policy import NEVER
 from cloudjhub.ec2_values import Instance
 from cloudjhub.idle_config import IdleConfig
 from cloudjhub.naming import (
@@ -55,6 +57,8 @@ class HubKnows(BaseModel):
 
     servers: list[Server]
     users: list[str] | None = None  # every user's name, where it was asked for
+    #: seconds, where not everybody's, by the users' names as values of tags
+    limits: dict[str, int] = {}
 
 
 class InUse:
@@ -149,11 +153,27 @@ def is_doubtful(found: Sequence[Instance], machines: Iterable[Instance], cluster
     return len(found) >= _MANY and 2 * len(found) > running
 
 
-def judged(machine: Instance, seconds: float, config: IdleConfig, grace_seconds: float) -> Finding:
-    """What becomes of a machine that was seen without a server for so long."""
+def judged(
+    machine: Instance,
+    seconds: float,
+    config: IdleConfig,
+    grace_seconds: float,
+    *,
+    quiet: bool = False,
+) -> Finding:
+    """What becomes of a machine that was seen without a server for so long.
+
+    ``quiet``: it is an hour in which nothing is stopped.
+    """
     whose = owner_text(machine)
     why = "runs although it was set aside" if RETIRED_TAG in machine.tags else "runs without server"
     if config.sweep == "report":
+        return Finding("machine", machine.id, whose, why, seconds=seconds)
+    if math.isinf(grace_seconds):
+        why = f"{why}; its owner's may be idle for ever"
+        return Finding("machine", machine.id, whose, why, seconds=seconds)
+    if quiet:
+        why = f"{why}; in these hours nothing is stopped"
         return Finding("machine", machine.id, whose, why, seconds=seconds)
     if seconds <= 0 or seconds < grace_seconds:
         why = f"{why}; stopped if that lasts for {grace_seconds:.0f} s"
@@ -162,9 +182,18 @@ def judged(machine: Instance, seconds: float, config: IdleConfig, grace_seconds:
     return Finding("machine", machine.id, whose, why, step, PLANNED, seconds)
 
 
-def grace_of(machine: Instance, config: IdleConfig, *, woken: bool, doubtful: bool) -> float:
-    """Seconds for which it may run without a server.
+def grace_of(
+    machine: Instance,
+    config: IdleConfig,
+    limits: Mapping[str, int],
+    *,
+    woken: bool,
+    doubtful: bool,
+) -> float:
+    """Seconds for which it may run without a server; infinite where the owner's may idle for ever.
 
+    At least the owner's limit: it may work although its server was silent for long. ``limits``: as
+    in ``HubKnows``.
     ``woken``: by a sweep, only to hibernate again. ``doubtful``: as ``is_doubtful`` says; then as
     long as an idle server has.
     """
@@ -173,7 +202,15 @@ def grace_of(machine: Instance, config: IdleConfig, *, woken: bool, doubtful: bo
     least = _AWAKE_SECONDS if machine.hibernation_configured else 0.0
     if doubtful:
         least = max(least, config.idle_timeout_seconds)
-    return max(least, config.sweep_grace_seconds)
+    return max(least, config.sweep_grace_seconds, _owners_limit(machine, config, limits))
+
+
+def _owners_limit(machine: Instance, config: IdleConfig, limits: Mapping[str, int]) -> float:
+    whose = machine.tags.get(USER_TAG)
+    if whose is None:
+        return 0.0
+    limit = limits.get(whose, config.idle_timeout_seconds)
+    return limit if limit != NEVER else config.max_age_hours * 3600 or math.inf
 
 
 def sleepers(

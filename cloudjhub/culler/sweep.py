@@ -131,11 +131,13 @@ class Sweeper:
         running = strays(machines, in_use, cluster)
         seconds = self._strays.look(map(sighting, running), self._clock())
         doubtful = is_doubtful(running, machines, cluster)
+        quiet = config.never_idle(self._now())
         found = []
         for machine in running:
             woken = self._was_woken(machine)
-            grace = grace_of(machine, config, woken=woken, doubtful=doubtful)
-            found.append(judged(machine, seconds[sighting(machine)], config, grace))
+            grace = grace_of(machine, config, known.limits, woken=woken, doubtful=doubtful)
+            seen = seconds[sighting(machine)]
+            found.append(judged(machine, seen, config, grace, quiet=quiet and not woken))
         refused = self._lately_refused()
         return found + sleepers(machines, in_use, config, cluster, self._now(), refused=refused)
 

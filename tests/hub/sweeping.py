@@ -13,12 +13,15 @@ from cloudjhub.culler.sweep import Sweeper
 
 
 class Sweeping:
-    """A sweep of the site, with the token of its service unless told otherwise."""
+    """A sweep of the site, with the token of its service unless told otherwise.
+
+    Nobody's own limit is longer than SWEEP_GRACE_SECONDS.
+    """
 
     def __init__(self, site, **config):
         self.site = site
         self.file = ConfigFile(site.demo.folder / "server_config.json")
-        self.changes = config
+        self.changes = {"idle_timeout_seconds": 10, **config}
         self.ahead_seconds = 0.0
         self.sweeper = Sweeper(config=self._config, ask=self._ask, clock=self._clock, now=self._now)
 

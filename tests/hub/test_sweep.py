@@ -166,7 +166,7 @@ async def test_a_sweep_that_only_reports_stops_nothing(sweeping):
     for report in await sweep.rounds(8):
         assert [(each.id, each.step) for each in report.machines] == [(stray, "")]
     assert await site.machine_state("student09") == "running"
-    sweep.changes.clear()
+    del sweep.changes["sweep"]
     await sweep.rounds(1)
     await site.machine_stopped("student09")
 
@@ -200,7 +200,7 @@ async def test_the_hubs_own_service_sweeps_and_says_so(sweeping):
     assert found in await printed_sweep(site)
     assert await site.machine_state("student10") == "running"
     await site.until("the service to find it", lambda: found in site.hub_log())
-    with site.config(SWEEP_GRACE_SECONDS=10):
+    with site.config(SWEEP_GRACE_SECONDS=10, IDLE_TIMEOUT_OF_USER={"student10": 10}):
         await site.machine_stopped("student10")
     await site.until("the log to say so", lambda: f"{found} -> stop: done" in site.hub_log())
     admin = await site.user("admin")
@@ -240,6 +240,19 @@ async def test_a_long_sleep_is_renewed_and_the_same_server_wakes_up(sweeping):
     assert reason == "Client.UserInitiatedHibernate"
     await person.start_server()
     assert set(site.notebooks(machine)) == before
+
+
+async def test_the_hub_says_whose_limit_is_not_everybodys(no_faults):
+    site = no_faults
+    for name in ("student12", "student13", "student14"):
+        await site.user(name)
+    assert (await site.api("POST", "/groups/gpu"))[0] == 201
+    members = ["student12", "student13"]
+    assert (await site.api("POST", "/groups/gpu/users", users=members))[0] == 200
+    own = {"IDLE_TIMEOUT_OF_USER": {"student13": 0}}
+    with site.config(IDLE_TIMEOUT_OF_GROUP={"gpu": 900}, **own):
+        _, answer = await site.api("GET", "/cloudjhub/machines")
+    assert answer["limits"] == {"student12": 900, "student13": 0}
 
 
 async def test_strangers_may_neither_ask_nor_stop(no_faults):

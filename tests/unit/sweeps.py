@@ -26,7 +26,8 @@ class SweptWorld:
     cluster = "class"
 
     def __init__(self, **config):
-        self.config = Config(**config)
+        self.config = Config(**{"JUPYTER_NOTEBOOK_TIMEOUT": 60, **config})
+        self.limits: dict[str, int] = {}
         self.listed: list[Instance] = []
         self.found = Inventory("class")
         self.servers: list[dict] = []
@@ -91,4 +92,4 @@ class SweptWorld:
             self.done.append((path.split("/")[-2], body))
             return self.stop_answer
         users = self.users if path.endswith("?users=1") else None
-        return self.status, {"servers": self.servers, "users": users}
+        return self.status, {"servers": self.servers, "users": users, "limits": self.limits}

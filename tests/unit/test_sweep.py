@@ -150,6 +150,24 @@ async def test_most_machines_without_a_server_have_the_time_of_idle_ones():
     assert sorted(done[0] for done in world.done) == [f"i-user{number}" for number in range(5, 10)]
 
 
+async def test_a_machine_that_may_work_has_its_owners_limit_and_quiet_hours():
+    world = SweptWorld(IDLE_NEVER_IN=["* 02:00-05:00 UTC"], JUPYTER_NOTEBOOK_TIMEOUT=3600)
+    world.machine("ada")
+    world.machine("bob")
+    world.limits = {"ada": 9000}
+    for _ in range(60):
+        await world.round()
+    assert not world.done
+    await world.round()
+    assert [done[0] for done in world.done] == ["i-bob"]
+    world.listed.pop()
+    for _ in range(238):
+        report = await world.round()
+    assert len(world.done) == 1 and "in these hours nothing is stopped" in report.machines[0].why
+    await world.round()
+    assert [done[0] for done in world.done] == ["i-bob", "i-ada"]
+
+
 async def test_a_sleeper_is_woken_and_hibernated_again():
     world = SweptWorld(SWEEP_GRACE_SECONDS=3600)
     asleep = {"state_reason": "Client.UserInitiatedHibernate: ...", "hibernation_configured": True}

@@ -1,5 +1,6 @@
 """Which machines a sweep stops, and which it wakes: tables, without clock, hub or EC2."""
 
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -167,11 +168,19 @@ def test_one_look_is_never_enough():
 @pytest.mark.parametrize(
     ("config", "hibernates", "circumstances", "seconds"),
     [
-        ({}, False, {}, 600),
-        ({"SWEEP_GRACE_SECONDS": 10}, False, {}, 10),
+        ({}, False, {}, 3600),
+        ({"JUPYTER_NOTEBOOK_TIMEOUT": 60}, False, {}, 600),
+        ({"JUPYTER_NOTEBOOK_TIMEOUT": 60}, False, {"limits": {"bob": 9000}}, 600),
+        ({"JUPYTER_NOTEBOOK_TIMEOUT": 60}, False, {"limits": {"ada": 9000}}, 9000),
+        ({}, False, {"limits": {"ada": 900}}, 900),
+        # who may idle for ever is only listed, unless servers have a greatest age
+        ({}, False, {"limits": {"ada": 0}}, math.inf),
+        ({"MAX_AGE_HOURS": 2}, False, {"limits": {"ada": 0}}, 7200),
+        ({"SWEEP_GRACE_SECONDS": 10}, False, {"owner": None}, 10),
         # too early to hibernate would be a plain stop, and the memory lost
-        ({"SWEEP_GRACE_SECONDS": 10}, True, {}, 300),
-        ({"SWEEP_GRACE_SECONDS": 900}, True, {}, 900),
+        ({"SWEEP_GRACE_SECONDS": 10}, True, {"owner": None}, 300),
+        ({"SWEEP_GRACE_SECONDS": 900}, True, {"owner": None}, 900),
+        ({"SWEEP_GRACE_SECONDS": 900}, True, {}, 3600),
         ({"SWEEP_GRACE_SECONDS": 900}, True, {"woken": True}, 300),
         ({}, False, {"doubtful": True}, 3600),
         ({"JUPYTER_NOTEBOOK_TIMEOUT": 60}, False, {"doubtful": True}, 600),
@@ -182,9 +191,16 @@ def test_one_look_is_never_enough():
 def test_for_how_long_a_machine_may_run_without_a_server(
     config, hibernates, circumstances, seconds
 ):
-    one = machine(hibernation_configured=hibernates)
-    how = {"woken": False, "doubtful": False, **circumstances}
+    how = {"woken": False, "doubtful": False, "limits": {}, "owner": ADA, **circumstances}
+    one = machine(owner=how.pop("owner"), hibernation_configured=hibernates)
     assert grace_of(one, IdleConfig(**config), **how) == seconds
+
+
+def test_who_may_idle_for_ever_is_listed_and_in_quiet_hours_everybody_is():
+    assert judged(machine(), 1e9, IdleConfig(), math.inf).step == ""
+    quiet = judged(machine(), 1e9, IdleConfig(), 600, quiet=True)
+    assert quiet.step == "" and "in these hours" in quiet.why
+    assert judged(machine(), 1e9, IdleConfig(), 600).step == "stop"
 
 
 @pytest.mark.parametrize(
