@@ -128,9 +128,13 @@ class ServerStart:
         self, config: ClusterConfig, machine: Machine, known: Known
     ) -> tuple[Instance, remote.Session]:
         """A machine that answers and admits us. A new version that does not is given up."""
+        upkeep = await self._cluster.upkeep()
+        if known.instance_id:
+            # A stop of before that EC2 did not hear must not meet the start that begins.
+            upkeep.wanted(known.instance_id)
         instance = await machine.answering(known.instance_id)
         while True:
-            (await self._cluster.upkeep()).wanted(instance.id)
+            upkeep.wanted(instance.id)
             try:
                 booting = machine.just_booted
                 return instance, await self._connect(config, instance, known, booting=booting)

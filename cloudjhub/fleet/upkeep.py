@@ -75,6 +75,8 @@ class Upkeep:
         elif machine.state == "running":
             with self._left_to_the_next_round():
                 await self._fleet.stop(instance_id)
+                # Not once more: it may have been started again before the next round.
+                self._to_stop.discard(instance_id)
                 log.info("Stopped %s, which could not be stopped before", instance_id)
 
     async def _remove(self, instance_id: str) -> None:

@@ -208,6 +208,19 @@ async def test_a_stop_that_failed_is_made_up_for(upkeep, ec2, look):
     assert ec2.count("stop") == 2
 
 
+async def test_what_was_stopped_and_is_started_before_the_next_round_runs_on(upkeep, ec2, look):
+    machine = ec2.add(tags=owner_tags(ADA))
+    hold_all(ec2)
+    await look()
+    upkeep.stop_later(machine.id)
+    await upkeep.round()
+    assert ec2.machines[machine.id].state == "stopping"
+    ec2.change(machine.id, state="running")
+    await look()
+    await upkeep.round()
+    assert ec2.machines[machine.id].state == "running" and ec2.count("stop") == 1
+
+
 async def test_a_machine_that_still_boots_is_stopped_when_it_runs(upkeep, ec2, look):
     machine = ec2.add("pending", tags=owner_tags(ADA))
     hold_all(ec2)
