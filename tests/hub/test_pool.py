@@ -57,11 +57,15 @@ async def ready(site, count: int) -> dict[str, str]:
 
 
 async def stopped(site, count: int) -> dict[str, str]:
-    """Wait until so many spares are stopped, and no others are there."""
+    """Wait until so many spares are stopped, no others are there, and the hub has seen it."""
 
     async def all_off():
         found = await spares(site)
-        return found if list(found.values()) == ["stopped"] * count else None
+        if list(found.values()) != ["stopped"] * count:
+            return None
+        states = [machine["State"]["Name"] for machine in await site.machines()]
+        seen = await metric(site, 'cloudjhub_machines{state="stopped"}')
+        return found if seen == states.count("stopped") else None
 
     return await site.until(f"{count} spares to be stopped", all_off)
 
