@@ -163,12 +163,13 @@ def locked(path):
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        yield descriptor if _lock(descriptor) else None
+        yield descriptor if lock_now(descriptor) else None
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor):
+def lock_now(descriptor):
+    """Lock an open file; False if another has it locked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -5,7 +5,6 @@ shells, sudo or profile files print around it does not matter.
 """
 
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 from . import extension, servers, watch_install
 from .environment import find_program, notebook_environment, redacted
 from .home_disk import ensure_home, is_mounted
-from .machine import Account, Trouble, allowance, disk_trouble, make_folder, under_root
+from .machine import Account, Trouble, allowance, disk_trouble, lock_now, make_folder, under_root
 
 MARKER = "cloudjhub-answer:"
 # What all waits and commands of a request have together; a long step on the home disk adds its
@@ -197,18 +196,10 @@ def _alone():
     descriptor = os.open(servers.path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + allowance.of(LOCK_SECONDS)
-        while not _locked(descriptor):
+        while not lock_now(descriptor):
             if time.monotonic() >= deadline:
                 raise Trouble("Another start or stop on this machine does not come to an end.")
             time.sleep(0.05)
         yield
     finally:
         os.close(descriptor)
-
-
-def _locked(descriptor):
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
